@@ -1,0 +1,33 @@
+"""Digits of 16 bits: how a range of any width is proven with small tables.
+
+A b-bit quantity is committed as limbs of 16 bits, the last one narrower with a table of its own:
+
+    (LIMB.1)  v = l_0 + 2^16 l_1 + ... + 2^(16 k) l_k
+    (LIMB.2)  0 <= l_i < 2^16 for i < k,   0 <= l_k < 2^(b - 16 k)   by lookup, one a limb
+
+A signed quantity has its last limb in [-2^(c-1), 2^(c-1)), c = b - 16 k; its lookup adds 2^(c-1). Limbs are unique.
+"""
+
+from __future__ import annotations
+
+from assay.graph import Limb
+
+LIMB_BITS = 16
+
+
+def widths(bits: int) -> list[int]:
+    """Limb widths of a `bits`-bit quantity, low limb first."""
+    full, rest = divmod(bits, LIMB_BITS)
+    return [LIMB_BITS] * full + ([rest] if rest else [])
+
+
+def unsigned(name: str, bits: int) -> list[Limb]:
+    """Limbs name0, name1, ... of a quantity in [0, 2^bits)."""
+    return [Limb.unsigned(f"{name}{k}", width) for k, width in enumerate(widths(bits))]
+
+
+def signed(name: str, bits: int) -> list[Limb]:
+    """Limbs of a quantity in [-2^(bits-1), 2^(bits-1)); the last one carries the sign."""
+    *low, top = widths(bits)
+    last = Limb.signed(f"{name}{len(low)}", top)
+    return [Limb.unsigned(f"{name}{k}", width) for k, width in enumerate(low)] + [last]

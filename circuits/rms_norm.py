@@ -1,0 +1,66 @@
+"""RMS norm of each row, with one rounding.
+
+x [R, n] integers with f fraction bits; the gain is an int16 tensor, gain * sqrt(n) * 2^fg; e = max(1, eps n 4^f).
+
+    (NORM.1)  v[i] = sum_j x[i, j]^2 + e,         1 <= v < 2^62
+    (NORM.2)  W[i] = 2^46 / sqrt(v[i])            (inverse_sqrt: ISQRT.1-6)
+    (NORM.3)  y[i, j] = round(x[i, j] W[i] gain[j] / 2^s)
+
+so that y has 46 + fg - s fraction bits: x W = 2^46 x / sqrt(sum x^2 + eps n), and sqrt(n) is in the gain.
+
+Bounds: n max|x|^2 + e < 2^62 from sizes. |x W| <= 2^46 (1 + 2^-28) for each x and for the whole row, by (ISQRT.7),
+so |acc| <= 2^61 (1 + 2^-28) and the row of y has length at most 2^(61-s) (1 + 2^-28) + sqrt(n).
+Gains lie in +-(2^15 - 1) in a model of ours: -2^15 would not be unsound, but its row might have no witness.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import isqrt
+
+from assay.circuits.inverse_sqrt import LENGTH, VALUE_BITS, inverse_sqrt
+from assay.circuits.rounding import rounded
+from assay.graph import Builder, CircuitError, Interval, Wire, term
+
+LARGEST_GAIN = (1 << 15) - 1
+
+
+def epsilon(eps: float, size: int, fraction_bits: int) -> int:
+    """e: eps * n in units of 4^-f, at least 1; exact arithmetic, ties to even."""
+    return max(1, round(Fraction(eps) * size * Fraction(4) ** fraction_bits))
+
+
+def rms_norm(b: Builder, name: str, x: Wire, gain: Wire, *, shift: int, bits: int, eps: int) -> Wire:
+    """y of (NORM.3) in at most `bits` signed bits, for x [R, n] and gain [1, n]."""
+    weight = _row_factor(b, name, x, eps)
+    factor = weight.per_row()
+    b.product_fact(
+        f"{name}.unit-row",
+        [x.cell(), factor],
+        Interval(-LENGTH, LENGTH),
+        "(ISQRT.7): x^2 is a term of (NORM.1), so x^2 <= v",
+    )
+    acc = b.value(term(x, factor, gain.per_col()), x.domain)
+    honest = LENGTH * LARGEST_GAIN
+    y = rounded(b, name, acc.expecting(Interval(-honest, honest)), shift, bits)
+    length = ((LENGTH << 15) >> shift) + 1 + isqrt(x.cols) + 1
+    return b.wire_fact(
+        f"{name}.length",
+        y,
+        y.bounds,
+        "(ISQRT.7) for the row: sqrt(sum (x W gain)^2) <= 2^15 * 2^46 (1 + 2^-28), and rounding moves it by at most "
+        "sqrt(n) / 2; a clamp makes no entry longer",
+        length=length,
+    )
+
+
+def _row_factor(b: Builder, name: str, x: Wire, eps: int) -> Wire:
+    """W [1, R] of (NORM.2)."""
+    squares = b.row_dot(x, x)
+    largest = squares.bounds.hi + eps
+    if largest >= 1 << VALUE_BITS:
+        raise CircuitError(
+            "circuit-bound", f"{name}: the sum of {x.cols} squares can reach {largest}, the limit is 2^{VALUE_BITS}"
+        )
+    v = b.commit(f"{name}.squares", squares, constant=eps)
+    return inverse_sqrt(b, f"{name}.inverse", v)

@@ -1,0 +1,57 @@
+"""Rotary position embedding of queries and keys.
+
+Row (t, h) of x [T * heads, n] is a head's vector at position t; element j is paired with j xor n/2. With public tables
+C[t, j] = round(2^14 cos) and S[t, j] = -+round(2^14 sin), the sign minus for j < n/2:
+
+    (ROPE.1)  y[(t,h), j] = round((x[(t,h), j] C[t, j] + x[(t,h), j ^ n/2] S[t, j]) / 2^15)
+
+so y has one fraction bit less than x, and fits 16 bits with it.
+
+Bounds: |acc| <= 2^15 max(|C| + |S|) <= 2^15 * 2^14.5 + 2^15, below 2^30. Lengths: a pair (x, x') turns into a vector
+of length at most (2^14 + 1) |(x, x')| (C^2 + S^2 <= 2^28 + 2^15 + 1), so the row's length at most halves, up to
+rounding, 2^-14 and sqrt(n) / 2.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import isqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from assay.circuits.fixed_point import rotary
+from assay.circuits.rounding import round_shift
+from assay.graph import Builder, Interval, PublicTable, Wire, term
+
+ANGLE_BITS = 14
+SHIFT = ANGLE_BITS + 1
+
+
+@lru_cache(maxsize=4)
+def angles(positions: int, head_dim: int, theta: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """C and S of (ROPE.1), [positions, head_dim]."""
+    cos, sin = rotary(positions, head_dim, theta, ANGLE_BITS)
+    return np.hstack([cos, cos]), np.hstack([-sin, sin])
+
+
+def angle_tables(b: Builder, positions: int, head_dim: int, theta: float) -> tuple[PublicTable, PublicTable]:
+    """C and S as public values of the circuit."""
+    cos, sin = angles(positions, head_dim, theta)
+    return b.public("rope.cos", cos), b.public("rope.sin", sin)
+
+
+def rope(b: Builder, name: str, x: Wire, tables: tuple[PublicTable, PublicTable], *, heads: int) -> Wire:
+    """y [T * heads, n] of (ROPE.1)."""
+    cos, sin = tables
+    turned = term(x, cos.every(heads)) + term(x.swap(x.cols // 2), sin.every(heads))
+    reach = x.bounds.magnitude * int((np.abs(cos.values) + np.abs(sin.values)).max())
+    y = round_shift(b, name, b.value(turned, x.domain).bounded(Interval(-reach, reach)), SHIFT)
+    length = x.length or isqrt(x.cols * x.bounds.magnitude**2) + 1
+    return b.wire_fact(
+        f"{name}.length",
+        y,
+        y.bounds,
+        "(ROPE.1): a pair is turned and scaled by at most 2^14 + 1, then halved; rounding adds at most sqrt(n) / 2",
+        length=(length * ((1 << ANGLE_BITS) + 1) >> SHIFT) + isqrt(x.cols) + 2,
+    )

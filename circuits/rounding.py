@@ -1,0 +1,104 @@
+"""Rounding to a power of two, and clamping: how every accumulator comes back to few bits.
+
+Round half up, floor(acc / 2^s + 1/2), is unique by
+
+    (ROUND.1)  acc + 2^(s-1) = 2^s y + r,   0 <= r < 2^s,   y in signed limbs
+
+and with a clamp to b signed bits, B = 2^(b-1),
+
+    (CLAMP.1)  acc + 2^(s-1) + 2^s B = r + 2^s (lo + 2^b hi),   0 <= r < 2^s,   0 <= lo < 2^b
+    (CLAMP.2)  (hi, select, positive) in CLAMP: (0, 1, 0), (hi < 0, 0, 0), (hi > 0, 0, 1)
+    (CLAMP.3)  y + B = select lo + (2^b - 1) positive
+
+so that y = min(max(floor(acc / 2^s + 1/2), -B), B - 1). The accumulator is an einsum's output or a polynomial and is
+never committed. With s = 0 there is no r. The clamp is left out where the accumulator's bounds show that it never acts.
+
+Bounds: (CLAMP.2) has hi over all values that the accumulator's bounds allow, at most 2^16 of them; both sides of every
+relation are checked to stay below 2^62 when the circuit is finished.
+"""
+
+from __future__ import annotations
+
+from assay.circuits import limbs
+from assay.graph import Accumulator, Builder, CircuitError, Interval, Limb, Poly, Wire, term
+from assay.graph.builder import recombine
+
+
+def rounded_bounds(bounds: Interval, shift: int) -> Interval:
+    """Bounds of floor(v / 2^shift + 1/2) for v in `bounds`."""
+    half = half_of(shift)
+    return Interval((bounds.lo + half) >> shift, (bounds.hi + half) >> shift)
+
+
+def half_of(shift: int) -> int:
+    """2^(shift-1), or 0 for no shift."""
+    return 1 << (shift - 1) if shift else 0
+
+
+def rounded(
+    b: Builder, name: str, acc: Accumulator, shift: int, bits: int, *, into: Wire | None = None
+) -> Wire:
+    """y = clamp(round(acc / 2^shift)) in `bits` signed bits; the clamp only where it can act. Written `into`."""
+    if rounded_bounds(acc.expected, shift) in Interval.signed(bits):
+        y = round_shift(b, name, acc, shift)
+        return y if into is None else b.assign(f"{name}.out", into, Poly.of(y))
+    return clamped_round(b, name, acc, shift, bits, into=into)
+
+
+def round_shift(b: Builder, name: str, acc: Accumulator, shift: int) -> Wire:
+    """y of (ROUND.1): shape and scale of acc / 2^shift, as wide as the bounds of `acc` ask for."""
+    _require_shift(name, shift)
+    low = limbs.unsigned("r", shift)
+    high = limbs.signed("y", rounded_bounds(acc.expected, shift).signed_bits)
+    parts = b.decompose(name, acc, half_of(shift), low + high)
+    y = recombine(high, parts[len(low) :])
+    return b.wire_fact(
+        f"{name}.bounds",
+        y,
+        rounded_bounds(acc.bounds, shift),
+        "(ROUND.1): y = floor((acc + 2^(s-1)) / 2^s), r and y being in their ranges, and acc is in its bounds",
+    )
+
+
+def clamped_round(
+    b: Builder, name: str, acc: Accumulator, shift: int, bits: int, *, into: Wire | None = None
+) -> Wire:
+    """y of (CLAMP.1-3), in `bits` signed bits; a new tensor, or the given one."""
+    _require_shift(name, shift)
+    low = limbs.unsigned("r", shift)
+    middle = limbs.unsigned("lo", bits)
+    half = 1 << (bits - 1)
+    high = overflow_limb(rounded_bounds(acc.bounds, shift), bits)
+    constant = half_of(shift) + (half << shift)
+    parts = b.decompose(name, acc, constant, [*low, *middle, high])
+    lo = recombine(middle, parts[len(low) : -1])
+    select, positive = saturation(b, name, parts[-1])
+    d = acc.domain
+    y = b.tensor(f"{name}.y", d.rows, d.cols, Interval.signed(bits)) if into is None else into
+    b.tensor_fact(
+        f"{name}.clamp", y, "(CLAMP.2-3): select and positive are never both 1, and 0 <= lo < 2^b: 0 <= y + B < 2^b"
+    )
+    chosen = term(select, lo) + term(positive) * ((1 << bits) - 1) - half
+    return b.assign(f"{name}.saturate", y, chosen)
+
+
+def overflow_limb(bounds: Interval, bits: int) -> Limb:
+    """hi of (CLAMP.1) for a rounded value in `bounds`; confined by the table of (CLAMP.2)."""
+    half = 1 << (bits - 1)
+    reach = max((bounds.hi + half) >> bits, -((bounds.lo + half) >> bits), 1)
+    width = (reach + 1).bit_length()  # a power of two, so that operations share tables
+    return Limb.signed("hi", width + 1, checked=False)
+
+
+def saturation(b: Builder, name: str, hi: Wire) -> list[Wire]:
+    """select and positive of (CLAMP.2), committed and looked up."""
+    start, end = hi.bounds.lo, hi.bounds.hi + 1
+    select = tuple(int(k == 0) for k in range(start, end))
+    positive = tuple(int(k > 0) for k in range(start, end))
+    table = b.function_table(f"clamp.{end - start}", start, [select, positive])
+    return b.table_map(f"{name}.clamp", table, hi, hi.domain, ["select", "positive"])
+
+
+def _require_shift(name: str, shift: int) -> None:
+    if not 0 <= shift <= 61:
+        raise CircuitError("circuit-scale", f"{name}: a shift by {shift} bits; from 0 to 61 are possible")

@@ -1,0 +1,138 @@
+"""The scales of an exact model: how many fraction bits each committed quantity has.
+
+A real quantity a is the integer round(a * 2^f); f is the site's fraction bits. All re-quantisations are then pure
+shifts, and a circuit needs nothing but these numbers and the shapes. They are public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from assay.circuits.rope import SHIFT as ROPE_SHIFT
+from assay.graph import CircuitError
+
+INVERSE_ROOT_BITS = 46
+NORMS = (
+    "input_norm",
+    "q_norm",
+    "k_norm",
+    "post_attention_norm",
+    "pre_feedforward_norm",
+    "post_feedforward_norm",
+)
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+WEIGHTS = (*NORMS, *PROJECTIONS)
+_LIMIT = 62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerScales:
+    """Fraction bits of one Gemma 3 layer.
+
+    `weights` has the 13 weight tensors (a gain's count is that of gain * sqrt(n)). `scores` are q k before the division
+    by sqrt(query scalar). `product_bits` is the signed width of gelu(gate) * up.
+    """
+
+    residual_in: int
+    residual_out: int
+    input_norm: int
+    q_proj: int
+    k_proj: int
+    v_proj: int
+    q_norm: int
+    k_norm: int
+    scores: int
+    attention: int
+    o_proj: int
+    pre_feedforward_norm: int
+    gate_proj: int
+    up_proj: int
+    product: int
+    down_proj: int
+    product_bits: int
+    weights: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if set(self.weights) != set(WEIGHTS):
+            raise CircuitError("circuit-scale", "scales: the weights are not those of a layer")
+        numbers = [*self.weights.values(), *(getattr(self, n) for n in _SITES)]
+        if any(type(v) is not int or not -_LIMIT <= v <= _LIMIT for v in numbers):
+            raise CircuitError("circuit-scale", f"scales: fraction bits are integers of at most {_LIMIT}")
+        if self.residual_out > self.residual_in:
+            raise CircuitError("circuit-scale", "scales: a boundary has more fraction bits than the one before it")
+
+    def norm_shift(self, norm: str, out: int) -> int:
+        """Shift of NORM.3 for an output of `out` fraction bits."""
+        return INVERSE_ROOT_BITS + self.weights[norm] - out
+
+    def linear_shift(self, weight: str, into: int, out: int) -> int:
+        """Shift of LIN.2 from inputs of `into` to outputs of `out` fraction bits."""
+        return into + self.weights[weight] - out
+
+    @property
+    def score_shift(self) -> int:
+        """Shift of ATT.1; rotary embedding costs a fraction bit on each side."""
+        lost = 2 * (ROPE_SHIFT - 14)
+        return self.q_norm + self.k_norm - lost - self.scores
+
+    @property
+    def product_shift(self) -> int:
+        """Shift of GATE.5."""
+        return self.gate_proj + self.up_proj - self.product
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON values; `from_dict` inverts it exactly."""
+        sites = {name: getattr(self, name) for name in _SITES}
+        return {**sites, "weights": {name: self.weights[name] for name in WEIGHTS}}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> LayerScales:
+        """Rebuilds scales from `to_dict`'s output."""
+        if set(raw) != {*_SITES, "weights"} or not isinstance(raw["weights"], Mapping):
+            raise CircuitError("circuit-scale", "scales: missing or unknown fields")
+        return cls(**{**raw, "weights": dict(raw["weights"])})
+
+
+_SITES = tuple(f.name for f in fields(LayerScales) if f.name != "weights")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelScales:
+    """Scales of every layer, in order, and of the tensors outside the layers.
+
+    Layers agree at the boundaries they share: residual_out of one is residual_in of the next.
+    """
+
+    layers: tuple[LayerScales, ...]
+    weights: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        for before, after in zip(self.layers, self.layers[1:], strict=False):
+            if before.residual_out != after.residual_in:
+                raise CircuitError("circuit-scale", "scales: two layers differ in the boundary between them")
+
+    def boundary(self, index: int) -> int:
+        """Fraction bits of boundary `index`, 0 to the number of layers."""
+        return self.layers[index].residual_in if index < len(self.layers) else self.layers[-1].residual_out
+
+    def weight(self, name: str) -> int:
+        """Fraction bits of a tensor by its canonical name, `layers.3.q_proj` or `embedding`."""
+        if name in self.weights:
+            return self.weights[name]
+        _, layer, tensor = name.split(".")
+        return self.layers[int(layer)].weights[tensor]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; `from_dict` inverts it exactly."""
+        return {"layers": [layer.to_dict() for layer in self.layers], "weights": dict(self.weights)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> ModelScales:
+        """Rebuilds scales from `to_dict`'s output."""
+        if set(raw) != {"layers", "weights"}:
+            raise CircuitError("circuit-scale", "scales: missing or unknown fields")
+        return cls(
+            layers=tuple(LayerScales.from_dict(layer) for layer in raw["layers"]), weights=dict(raw["weights"])
+        )

@@ -1,0 +1,122 @@
+// The hot loops, behind an interface narrow enough for another device to implement.
+//
+// All functions are single-threaded, allocate at most a few kilobytes and give canonical field elements, so the
+// result does not depend on the instruction set. T is int16_t, int32_t or int64_t (|cell| < 2^62), D is 2 or 3.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "field/extension.h"
+#include "field/goldilocks.h"
+
+namespace assay {
+
+// ---- Small integers against vectors of E -----------------------------------------------------------------
+
+// out[j] += sum over r < rows of coef[r] * cells[r*stride + j], j < cols.
+template <int D, class T>
+void accumulate_rows(const T* cells, size_t stride, size_t rows, size_t cols, const Ext<D>* coef, Ext<D>* out);
+
+// out[b] = sum over j < block_len of weights[j] * cells[b*block_len + j], b < blocks.
+template <int D, class T>
+void dot_blocks(const T* cells, size_t blocks, size_t block_len, const Ext<D>* weights, Ext<D>* out);
+
+// out[j] += sum over i of coef[i] * cells[block_index[i]*block_len + j], j < block_len; coef has as many
+// elements as block_index.
+template <int D, class T>
+void accumulate_blocks(const T* cells, size_t block_len, std::span<const uint32_t> block_index,
+                       const Ext<D>* coef, Ext<D>* out);
+
+// ---- Vectors of E ----------------------------------------------------------------------------------------
+
+// out[i] = product over k of (bit k of i ? point[k] : 1 - point[k]), i < 2^point.size().
+template <int D>
+void eq_table(std::span<const Ext<D>> point, Ext<D>* out);
+
+template <int D>
+Ext<D> inner_product(const Ext<D>* a, const Ext<D>* b, size_t n);
+
+// ---- Vectors of E by coordinate planes -------------------------------------------------------------------
+
+// Element i of a vector is (c[0][i], ..., c[D-1][i]), each a canonical field element.
+template <int D>
+struct Planes {
+  uint64_t* c[D] = {};
+
+  Planes at(size_t offset) const {
+    Planes r = *this;
+    for (uint64_t*& p : r.c) p += offset;
+    return r;
+  }
+  Ext<D> get(size_t i) const {
+    Ext<D> r;
+    for (int d = 0; d < D; ++d) r.c[d] = F(c[d][i]);
+    return r;
+  }
+  void set(size_t i, const Ext<D>& x) const {
+    for (int d = 0; d < D; ++d) c[d][i] = x.c[d].v;
+  }
+};
+
+template <int D>
+struct ConstPlanes {
+  const uint64_t* c[D] = {};
+
+  ConstPlanes() = default;
+  ConstPlanes(const Planes<D>& p) {  // NOLINT(google-explicit-constructor): a view is a const view
+    for (int d = 0; d < D; ++d) c[d] = p.c[d];
+  }
+  ConstPlanes at(size_t offset) const {
+    ConstPlanes r = *this;
+    for (const uint64_t*& p : r.c) p += offset;
+    return r;
+  }
+  Ext<D> get(size_t i) const {
+    Ext<D> r;
+    for (int d = 0; d < D; ++d) r.c[d] = F(c[d][i]);
+    return r;
+  }
+};
+
+// As eq_table, into planes of 2^point.size() elements.
+template <int D>
+void eq_planes(std::span<const Ext<D>> point, Planes<D> out);
+
+// ---- Fractional sums (LogUp-GKR); every n below is even --------------------------------------------------
+
+// One layer up the tree of fractions p/q: for i < n/2,
+//   p_out[i] = p[2i]*q[2i+1] + p[2i+1]*q[2i],  q_out[i] = q[2i]*q[2i+1].
+// An output may be the corresponding input's own storage.
+template <int D>
+void fraction_layer(ConstPlanes<D> p, ConstPlanes<D> q, size_t n, Planes<D> p_out, Planes<D> q_out);
+
+// The same with all numerators 1: p_out[i] = q[2i] + q[2i+1].
+template <int D>
+void fraction_layer_ones(ConstPlanes<D> q, size_t n, Planes<D> p_out, Planes<D> q_out);
+
+// out[i] = a[2i] + r*(a[2i+1] - a[2i]), i < n/2. out may be a itself.
+template <int D>
+void fold(ConstPlanes<D> a, size_t n, const Ext<D>& r, Planes<D> out);
+
+// H(0) and the coefficient of X^2 of a quadratic round polynomial H.
+template <int D>
+struct RoundEnds {
+  Ext<D> zero;
+  Ext<D> infinity;
+};
+
+// Each array a of length n stands for the lines a(X) = a[2i] + X*(a[2i+1] - a[2i]), i < n/2, and
+//   H(X) = sum over i of eq[i] * (pa(X)*qb(X) + pb(X)*qa(X)).
+// To carry p + lambda*q in one claim pass pb + lambda*qb as pb.
+template <int D>
+RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, ConstPlanes<D> qa, ConstPlanes<D> qb,
+                            ConstPlanes<D> eq, size_t n);
+
+// The same where all numerators are 1: H(X) = sum over i of eq[i] * (qa(X) + qb(X) + lambda*qa(X)*qb(X)).
+template <int D>
+RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda, ConstPlanes<D> eq,
+                                 size_t n);
+
+}  // namespace assay

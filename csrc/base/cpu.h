@@ -1,0 +1,18 @@
+// Which instruction sets may be used. Kernels ask here at run time, so that one binary runs anywhere and
+// a test can compare the accelerated paths with the portable ones.
+#pragma once
+
+namespace assay::cpu {
+
+bool has_avx2();
+// BMI1 and BMI2.
+bool has_bmi2();
+// The SHA extensions, with the SSE4.1 they are used together with.
+bool has_sha();
+
+// Turns every accelerated path off (or on again); so does the environment variable ASSAY_PORTABLE=1.
+void force_portable(bool portable);
+// Turns off the SHA extensions alone, so that a machine that has them can test the AVX2 path.
+void forbid_sha(bool forbidden);
+
+}  // namespace assay::cpu

@@ -1,0 +1,19 @@
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "bindings/bindings.h"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Assay's compiled core: fields, hashes, commitments, circuits, prover and verifier.";
+  assay::bindings::add_errors(m);
+  assay::bindings::add_circuit(m);
+  assay::bindings::add_commitment(m);
+  assay::bindings::add_system(m);
+  m.def("set_threads", &assay::set_threads, py::arg("threads"),
+        "Number of threads for all later calls; 0 means one per available processor.");
+  m.def("threads", &assay::threads, "The number of threads in use.");
+  m.def(
+      "processor", [] { return py::dict(py::arg("avx2") = assay::cpu::has_avx2(), py::arg("sha") = assay::cpu::has_sha()); },
+      "Which accelerated paths this process uses.");
+  m.def("force_portable", &assay::cpu::force_portable, py::arg("portable"),
+        "Use the portable code paths only (they give the same bytes).");
+}

@@ -1,0 +1,113 @@
+#include "bindings/cells.h"
+#include "system/prover.h"
+#include "system/verifier.h"
+
+namespace assay::bindings {
+namespace {
+
+using PySlot = std::tuple<std::string, uint32_t, uint64_t, uint32_t, uint32_t, int>;
+
+LongLived long_lived(const std::string& name, const py::bytes& root, const std::vector<uint32_t>& part_rows,
+                     const std::vector<PySlot>& slots) {
+  LongLived c{name, {}, part_rows, {}};
+  const auto r = span_of(root);
+  if (r.size() != c.root.size()) throw py::value_error("a root has 32 bytes");
+  std::copy(r.begin(), r.end(), c.root.begin());
+  for (const auto& [slot, part, first_block, rows, cols, bytes] : slots) {
+    if (bytes != 2 && bytes != 4 && bytes != 8) throw py::value_error("cells have 2, 4 or 8 bytes");
+    const CellType type = bytes == 2 ? CellType::kInt16 : bytes == 4 ? CellType::kInt32 : CellType::kInt64;
+    c.slots.push_back({slot, part, first_block, rows, cols, type});
+  }
+  return c;
+}
+
+// A statement and the plan that points into it.
+struct PyStatement {
+  std::unique_ptr<Statement> statement;
+  std::unique_ptr<Plan> plan;
+};
+
+PyStatement make(int degree, const CodeParams& code, double bits, const py::bytes& instance, LongLived weights,
+                 LongLived boundaries, const std::vector<std::pair<std::string, std::shared_ptr<Circuit>>>& segments) {
+  PyStatement out{std::make_unique<Statement>(), nullptr};
+  const auto bytes = span_of(instance);
+  Statement& s = *out.statement;
+  s.degree = degree;
+  s.code = code;
+  s.required_bits = bits;
+  s.instance.assign(bytes.begin(), bytes.end());
+  s.weights = std::move(weights);
+  s.boundaries = std::move(boundaries);
+  for (const auto& [name, circuit] : segments) s.segments.push_back({name, circuit});
+  out.plan = std::make_unique<Plan>(s);
+  return out;
+}
+
+py::dict terms_dict(const std::vector<SecurityTerm>& terms) {
+  py::dict d;
+  for (const SecurityTerm& t : terms) d[t.name.c_str()] = t.bits;
+  return d;
+}
+
+py::dict prove(const PyStatement& s, const py::object& weights, const py::object& boundaries,
+               const py::bytes& seed, bool self_check, const std::map<std::string, py::array>& evaluate_with) {
+  const auto w = weights.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
+  const auto b = boundaries.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
+  const auto bytes = span_of(seed);
+  if (bytes.size() != 32) throw py::value_error("a seed has 32 bytes");
+  PrgKey key;
+  std::copy(bytes.begin(), bytes.end(), key.begin());
+  ProveOptions options;
+  options.self_check = self_check;
+  for (const auto& [name, a] : evaluate_with) {
+    if (cell_type(a) != CellType::kInt16) throw py::type_error("replaced weights are int16");
+    options.evaluate_with[name] = static_cast<const int16_t*>(a.data());
+  }
+  ProveResult r;
+  {
+    const py::gil_scoped_release release;
+    r = prove_body(*s.plan, *w, *b, key, options);
+  }
+  py::dict out;
+  out["body"] = to_bytes(r.body);
+  py::dict seconds;
+  for (const auto& [step, t] : r.seconds) seconds[step.c_str()] = t;
+  out["seconds"] = seconds;
+  out["security_terms"] = terms_dict(r.terms);
+  out["security_bits"] = r.bits;
+  out["lookups"] = r.lookups;
+  out["committed_elements"] = r.committed_cells;
+  return out;
+}
+
+py::dict verify(const PyStatement& s, const py::bytes& body) {
+  const auto bytes = span_of(body);
+  Verified v;
+  {
+    const py::gil_scoped_release release;
+    v = verify_body(*s.plan, bytes);
+  }
+  py::dict out;
+  out["security_bits"] = v.bits;
+  out["security_terms"] = terms_dict(v.terms);
+  return out;
+}
+
+}  // namespace
+
+void add_system(py::module_& m) {
+  py::class_<LongLived>(m, "LongLived", "What a verifier knows of a long-lived commitment.")
+      .def(py::init(&long_lived), py::arg("name"), py::arg("root"), py::arg("part_rows"), py::arg("slots"),
+           "slots: (name, part, first block, rows, columns, bytes of a cell).");
+  py::class_<PyStatement>(m, "Statement", "A batch of segments over the same commitments.")
+      .def(py::init(&make), py::kw_only(), py::arg("degree"), py::arg("code"), py::arg("required_bits"),
+           py::arg("instance"), py::arg("weights"), py::arg("boundaries"), py::arg("segments"));
+  m.def("prove", &prove, py::arg("statement"), py::arg("weights"), py::arg("boundaries"), py::arg("seed"),
+        py::kw_only(), py::arg("self_check") = true,
+        py::arg("evaluate_with") = std::map<std::string, py::array>{},
+        "Prove a statement; returns the proof's body, seconds by step and counts.");
+  m.def("verify", &verify, py::arg("statement"), py::arg("body"),
+        "Check a proof's body against a statement; raises Rejected.");
+}
+
+}  // namespace assay::bindings

@@ -1,0 +1,124 @@
+#include "circuit/functional.h"
+
+#include "base/result.h"
+
+namespace assay {
+namespace {
+
+template <int D>
+Vec<D> row_totals_of_leaves(const Domain& domain, const CellWeights<D>& w) {
+  Vec<D> out(domain.rows);
+  const size_t row_blocks = domain.row_blocks();
+  for (uint32_t i = 0; i < domain.rows; ++i) {
+    const auto [lo, hi] = domain.range(i);
+    for (size_t jb = lo / kBlock; jb * kBlock < hi; ++jb) {
+      const size_t start = jb * kBlock;
+      const size_t from = lo > start ? lo - start : 0;
+      const size_t to = std::min<size_t>(hi - start, kBlock);
+      const auto& prefix = w.leaves->low_prefix;
+      out[i] += w.leaves->high[w.leaf_base + i * row_blocks + jb] * (prefix[to] - prefix[from]);
+    }
+  }
+  return out;
+}
+
+// sum over the rows in which cell j exists of the weight of (i, j), for every column j
+template <int D>
+Vec<D> column_totals(const Domain& domain, const CellWeights<D>& w) {
+  Vec<D> out(domain.cols);
+  if (!w.leaves) {
+    check(!domain.ragged.causal, "column operands need a full domain");
+    Ext<D> rows;
+    for (const Ext<D>& r : *w.rows) rows += r;
+    for (uint32_t j = 0; j < domain.cols; ++j) out[j] = rows * w.cols->at(j);
+    return out;
+  }
+  const size_t row_blocks = domain.row_blocks();
+  for (uint32_t i = 0; i < domain.rows; ++i) {
+    const auto [lo, hi] = domain.range(i);
+    for (uint32_t j = lo; j < hi; ++j)
+      out[j] += w.leaves->high[w.leaf_base + i * row_blocks + j / kBlock] * w.leaves->low[j % kBlock];
+  }
+  return out;
+}
+
+}  // namespace
+
+template <int D>
+Vec<D> row_totals(const Domain& domain, const CellWeights<D>& w) {
+  if (w.leaves) return row_totals_of_leaves(domain, w);
+  Vec<D> cells(domain.cols);
+  for (uint32_t j = 0; j < domain.cols; ++j) cells[j] = w.cols->at(j);
+  const Vec<D> prefix = prefix_sums<D>(cells);
+  Vec<D> out(domain.rows);
+  for (uint32_t i = 0; i < domain.rows; ++i) {
+    const auto [lo, hi] = domain.range(i);
+    if (lo < hi) out[i] = (*w.rows)[i] * (prefix[hi] - prefix[lo]);
+  }
+  return out;
+}
+
+template <int D>
+Ext<D> indicator(const Domain& domain, const CellWeights<D>& weights) {
+  Ext<D> total;
+  for (const Ext<D>& x : row_totals(domain, weights)) total += x;
+  return total;
+}
+
+template <int D>
+Ext<D> Functionals<D>::add_wire(Claim<D>& claim, uint32_t wire, const Ext<D>& coefficient,
+                                const Domain& domain, const CellWeights<D>& weights) const {
+  const Wire& w = circuit_.wires[wire];
+  for (const auto& [c, t] : w.terms) {
+    const Tensor& tensor = circuit_.tensors[t];
+    Term<D> term;
+    term.first_block = first_block_[t];
+    term.coefficient = coefficient * F::from_i64(c);
+    term.view = domain;
+    term.also = tensor.shape.ragged;  // not causal where the view reshapes (checked by Circuit::decode)
+    term.rows = weights.rows;
+    term.cols = weights.cols;
+    term.leaves = weights.leaves;
+    term.leaf_base = weights.leaf_base;
+    claim.terms.push_back(std::move(term));
+  }
+  if (w.constant == 0) return Ext<D>::zero();
+  return coefficient * F::from_i64(w.constant) * indicator(domain, weights);
+}
+
+template <int D>
+Ext<D> Functionals<D>::add_poly(Claim<D>& claim, const Poly& poly, const Ext<D>& coefficient,
+                                const Domain& domain, const CellWeights<D>& weights) const {
+  Ext<D> known;
+  for (const Monomial& m : poly) {
+    const Ext<D> c = coefficient * F::from_i64(m.coefficient);
+    if (m.operands.empty()) {
+      known += c * indicator(domain, weights);
+      continue;
+    }
+    const Operand& o = m.operands[0];
+    if (o.map == Map::kCell) {
+      known += add_wire(claim, o.id, c, domain, weights);
+      continue;
+    }
+    check(o.map == Map::kRow || o.map == Map::kCol, "an index map that claims do not have");
+    const bool by_row = o.map == Map::kRow;
+    CellWeights<D> of_vector;
+    of_vector.rows = row_weights<D>(Vec<D>(1, Ext<D>::one()));
+    of_vector.cols = ColumnWeights<D>::from_cells(by_row ? row_totals(domain, weights)
+                                                         : column_totals(domain, weights));
+    const Domain vector{1, by_row ? domain.rows : domain.cols, {}};
+    known += add_wire(claim, o.id, c, vector, of_vector);
+  }
+  return known;
+}
+
+#define ASSAY_INSTANTIATE(D)                                              \
+  template class Functionals<D>;                                          \
+  template Vec<D> row_totals<D>(const Domain&, const CellWeights<D>&);    \
+  template Ext<D> indicator<D>(const Domain&, const CellWeights<D>&)
+ASSAY_INSTANTIATE(2);
+ASSAY_INSTANTIATE(3);
+#undef ASSAY_INSTANTIATE
+
+}  // namespace assay

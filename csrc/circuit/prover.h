@@ -1,0 +1,55 @@
+// The prover of circuit/verifier.h.
+#pragma once
+
+#include <functional>
+
+#include "circuit/evaluate.h"
+#include "circuit/relations.h"
+#include "lookup/prover.h"
+#include "sumcheck/prover.h"
+
+namespace assay {
+
+template <int D>
+class SegmentProver {
+ public:
+  using Claims = ClaimList<D, Ext<D>>;
+
+  SegmentProver(ProverChannel<D>& channel, std::string_view segment, const Circuit& circuit,
+                const Witness& witness, std::span<const size_t> first_block, Claims& claims)
+      : channel_(channel), segment_(segment), c_(circuit), witness_(witness),
+        functionals_(circuit, first_block), claims_(claims) {}
+
+  // Returns the segment's share F of the lookup sum. `lap` is told of each step that ends.
+  Ext<D> prove(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp,
+               const std::function<void(const char*)>& lap);
+
+ private:
+  void prove_products();
+  GridProver<D> einsum_prover(const Einsum& e) const;
+  GridProver<D> zero_check_prover(const ZeroCheck& z, const Ext<D>& lambda) const;
+  Ext<D> einsum_output(const Einsum& e) const;
+  Fractions<D> leaves(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const;
+  Ext<D> prove_lookups(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp);
+
+  void add(std::pair<Claim<D>, Ext<D>> claim, const Ext<D>& value) {
+    claims_.add(std::move(claim.first), value - claim.second);
+  }
+
+  ProverChannel<D>& channel_;
+  std::string segment_;
+  const Circuit& c_;
+  const Witness& witness_;
+  Functionals<D> functionals_;
+  Claims& claims_;
+  OutputPoint<D> rho_;
+};
+
+// Row i of a polynomial of degree one over a domain: values[0..cols).
+void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, const Domain& domain, uint32_t row,
+                     std::span<int64_t> values);
+
+extern template class SegmentProver<2>;
+extern template class SegmentProver<3>;
+
+}  // namespace assay

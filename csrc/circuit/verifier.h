@@ -1,0 +1,166 @@
+// The verifier of one segment: every relation of its circuit is reduced to claims on committed tensors.
+//
+//   (C.1) zero-check   0 = sum over cells of eq(rho, cell) * sum over polys k of lambda^k P_k(cell)
+//   (C.2) einsum       out(rho_rows, rho_cols) = sum over (g, k) of x(rho_rows; g, k) * y(rho_cols; g, k)
+//   (C.3) row product  out(rho_rows) = sum over (i, k) of eq(rho_rows, i) x[i, k] y[i, k]
+//   (C.4) linear       0 = P(rho)
+//   (C.5) row sum      out(rho_rows) = sum over existing (i, j) of eq(rho_rows, i) x[i, j]
+//   (C.6) lookup       p(z) = [z exists],  q(z) = alpha - id - beta c_0(z) - beta^2 c_1(z) - ...
+#pragma once
+
+#include "circuit/relations.h"
+#include "lookup/verifier.h"
+
+namespace assay {
+
+template <class Channel>
+class SegmentVerifier {
+ public:
+  static constexpr int D = Channel::degree;
+  using Value = typename Channel::Value;
+  using Claims = ClaimList<D, Value>;
+
+  SegmentVerifier(Channel& channel, std::string_view segment, const Circuit& circuit,
+                  std::span<const size_t> first_block, Claims& claims)
+      : channel_(channel), segment_(segment), c_(circuit), functionals_(circuit, first_block), claims_(claims) {}
+
+  // Returns the segment's share F of the lookup sum.
+  Value verify(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {
+    draw_output_point();
+    verify_products();
+    for (const Linear& l : c_.linears) settle(linear_claim<D>(functionals_, segment_, l, rho_));
+    for (const RowSum& r : c_.row_sums) settle(row_sum_claim<D>(functionals_, c_, segment_, r, rho_));
+    return verify_lookups(table_ids, fp);
+  }
+
+ private:
+  void draw_output_point() {
+    const auto [rows, cols] = output_bits(c_);
+    rho_.rows = channel_.challenges("segment.rows", rows);
+    rho_.cols = channel_.challenges("segment.cols", cols);
+  }
+
+  // A claim whose functional must have exactly minus the known part as its value.
+  void settle(std::pair<Claim<D>, Ext<D>> claim) {
+    Value zero{};
+    claims_.add(std::move(claim.first), zero - claim.second);
+  }
+  void add(std::pair<Claim<D>, Ext<D>> claim, const Value& value) {
+    claims_.add(std::move(claim.first), value - claim.second);
+  }
+
+  void verify_products() {
+    std::vector<SumcheckShape<D>> shapes;
+    std::vector<Value> sums;
+    for (const Einsum& e : c_.einsums) {
+      shapes.push_back(einsum_shape<D>(c_, e, rho_));
+      sums.push_back(channel_.receive("einsum.output", Where{segment_, e.name}));
+      add(einsum_output_claim<D>(functionals_, c_, segment_, e, rho_), sums.back());
+    }
+    const Ext<D> lambda = channel_.challenge("zero.lambda");
+    for (const ZeroCheck& z : c_.zero_checks) {
+      shapes.push_back(zero_check_shape<D>(z, rho_));
+      sums.push_back(Value{});
+    }
+    const auto end = verify_sumchecks<Channel>(channel_, segment_, shapes, std::move(sums));
+    for (size_t i = 0; i < c_.einsums.size(); ++i) end_einsum(c_.einsums[i], end.point, end.claims[i]);
+    for (size_t i = 0; i < c_.zero_checks.size(); ++i)
+      end_zero_check(c_.zero_checks[i], lambda, end.point, end.claims[c_.einsums.size() + i]);
+  }
+
+  void end_einsum(const Einsum& e, std::span<const Ext<D>> point, const Value& sum) {
+    const Where where{segment_, e.name};
+    const EndPoint<D> at(point, einsum_extent(c_, e));
+    const Value x = channel_.receive("einsum.left", where);
+    const Value y = channel_.receive("einsum.right", where);
+    channel_.require_zero(sum - channel_.product(x, y), "sumcheck.einsum", where,
+                          "the product does not match its operands");
+    add(einsum_left_claim<D>(functionals_, c_, segment_, e, rho_, at), x);
+    add(einsum_right_claim<D>(functionals_, c_, segment_, e, rho_, at), y);
+  }
+
+  void end_zero_check(const ZeroCheck& z, const Ext<D>& lambda, std::span<const Ext<D>> point,
+                      const Value& sum) {
+    const Where where{segment_, z.name};
+    const EndPoint<D> at(point, Extent{z.domain.rows, z.domain.cols});
+    const std::vector<Operand> operands = distinct_operands(z);
+    std::vector<Value> values;
+    for (const Operand& o : operands) {
+      values.push_back(channel_.receive("zero.operand", where));
+      add(operand_claim<D>(functionals_, segment_, z, o, at), values.back());
+    }
+    Value total{};
+    Ext<D> power = Ext<D>::one();
+    for (const Poly& p : z.polys) {
+      for (const Monomial& m : p)
+        total = total + evaluate(m, z.domain, operands, values, at) * (power * F::from_i64(m.coefficient));
+      power *= lambda;
+    }
+    channel_.require_zero(sum - total, "sumcheck.zero", where, "the relation does not hold");
+  }
+
+  // The product of a monomial's operands at the end point.
+  Value evaluate(const Monomial& m, const Domain& d, std::span<const Operand> operands,
+                 std::span<const Value> values, const EndPoint<D>& at) {
+    Ext<D> known = Ext<D>::one();
+    Value product{};
+    bool any = false;
+    for (const Operand& o : m.operands) {
+      if (o.map == Map::kPublic) {
+        known *= evaluate_public<D>(c_.publics[o.id], o.argument, d, at);
+        continue;
+      }
+      size_t k = 0;
+      while (!same_operand(operands[k], o)) ++k;
+      product = any ? channel_.product(product, values[k]) : values[k];
+      any = true;
+    }
+    if (any) return product * known;
+    if (m.operands.empty()) {
+      CellWeights<D> w;
+      w.rows = row_weights_at<D>(at.rows, d.rows);
+      w.cols = ColumnWeights<D>::from_point(at.cols, d.cols);
+      known = indicator(d, w);
+    }
+    return Value{} + known;
+  }
+
+  Value verify_lookups(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {
+    const Where where{segment_, "lookup"};
+    const auto tree = verify_fraction_tree<Channel>(channel_, where, log_leaves(c_.lookup_blocks()));
+    auto leaves = lookup_claim<D>(functionals_, c_, segment_, table_ids, fp, tree.point);
+    channel_.require_zero(tree.p - leaves.indicator_sum, "lookup.numerator", where,
+                          "a leaf's numerator is not one");
+    claims_.add(std::move(leaves.claim), tree.q - leaves.known);
+    return tree.fraction;
+  }
+
+ public:
+  // Coordinates of the output point that the largest relation needs: (rows, columns).
+  static std::pair<size_t, size_t> output_bits(const Circuit& c) {
+    size_t rows = 0, cols = 0;
+    const auto need = [&](size_t r, size_t k) {
+      rows = std::max<size_t>(rows, log2_ceil(r));
+      cols = std::max<size_t>(cols, log2_ceil(k));
+    };
+    for (const ZeroCheck& z : c.zero_checks) need(z.domain.rows, z.domain.cols);
+    for (const Linear& l : c.linears) need(l.domain.rows, l.domain.cols);
+    for (const RowSum& r : c.row_sums) need(c.wires[r.x].rows, 1);
+    for (const Einsum& e : c.einsums) {
+      const Wire& out = c.wires[e.out];
+      if (e.kind == EinsumKind::kRowDot) need(out.cols, 1);
+      else need(out.rows, out.cols);
+    }
+    return {rows, cols};
+  }
+
+ private:
+  Channel& channel_;
+  std::string segment_;
+  const Circuit& c_;
+  Functionals<D> functionals_;
+  Claims& claims_;
+  OutputPoint<D> rho_;
+};
+
+}  // namespace assay

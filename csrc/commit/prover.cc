@@ -1,0 +1,414 @@
+#include "commit/prover.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "base/parallel.h"
+#include "base/result.h"
+#include "sumcheck/prover.h"
+
+namespace assay {
+namespace {
+
+template <class Use>
+void with_cells(const SlotCells& slot, Use use) {
+  switch (slot.type) {
+    case CellType::kInt16: use(static_cast<const int16_t*>(slot.data)); break;
+    case CellType::kInt32: use(static_cast<const int32_t*>(slot.data)); break;
+    case CellType::kInt64: use(static_cast<const int64_t*>(slot.data)); break;
+  }
+}
+
+// The slots that have blocks in [begin, end) of their part.
+template <class Use>
+void for_slots(const PartCells& part, size_t begin, size_t end, Use use) {
+  for (const SlotCells& s : part.slots) {
+    const size_t from = std::max(begin, s.first_block);
+    const size_t to = std::min(end, s.first_block + s.blocks);
+    if (from < to) use(s, from, to);
+  }
+}
+
+void transpose(std::span<const F> rows, size_t n, size_t length, std::span<F> columns) {
+  parallel_for(length, 4096, [&](size_t begin, size_t end) {
+    for (size_t j = begin; j < end; ++j)
+      for (size_t i = 0; i < n; ++i) columns[j * n + i] = rows[i * length + j];
+  });
+}
+
+}  // namespace
+
+void row_coefficients(const CodeParams& code, const PartCells& part, size_t part_index, size_t row,
+                      const PrgKey& key, std::span<F> out) {
+  std::fill(out.begin(), out.end(), F::zero());
+  const size_t begin = row * code.row_blocks();
+  for_slots(part, begin, begin + code.row_blocks(), [&](const SlotCells& s, size_t from, size_t to) {
+    with_cells(s, [&](const auto* cells) {
+      const size_t in = (from - s.first_block) * kBlock, at = (from - begin) * kBlock;
+      for (size_t k = 0; k < (to - from) * kBlock; ++k) out[at + k] = F::from_i64(cells[in + k]);
+    });
+  });
+  Prg prg(key, row_stream(part_index, row));
+  prg.fill_field(out.subspan(code.columns()));
+}
+
+std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
+                                 size_t part_index, const PrgKey& key, const CodewordSink& sink,
+                                 bool want_codeword) {
+  ColumnHasher hasher(code.length());
+  const size_t batch = std::min<size_t>(kBatchRows, part.rows);
+  std::vector<F> words(batch * code.length());
+  std::vector<F> by_column(want_codeword ? words.size() : 0);
+  for (size_t row = 0; row < part.rows; row += batch) {
+    const size_t n = std::min<size_t>(batch, part.rows - row);
+    parallel_for(n, 1, [&](size_t begin, size_t end) {
+      std::vector<F> coefficients(code.message());
+      for (size_t i = begin; i < end; ++i) {
+        row_coefficients(code, part, part_index, row + i, key, coefficients);
+        rs.encode(coefficients.data(), words.data() + i * code.length());
+      }
+    });
+    std::vector<const F*> rows;
+    for (size_t i = 0; i < n; ++i) rows.push_back(words.data() + i * code.length());
+    hasher.absorb(rows);
+    if (want_codeword) transpose(words, n, code.length(), by_column);
+    if (sink) sink(row + n, std::span<const F>(by_column).first(want_codeword ? n * code.length() : 0));
+  }
+  std::vector<uint8_t> salts(code.length() * kSaltSize);
+  Prg(key, salt_stream(part_index)).fill(salts);
+  std::vector<Digest> out(code.length());
+  hasher.finish(salts, out);
+  return out;
+}
+
+std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
+                            size_t part_index, const PrgKey& key, std::span<const uint32_t> columns) {
+  std::vector<F> out(columns.size() * part.rows);
+  parallel_for(part.rows, 1, [&](size_t begin, size_t end) {
+    std::vector<F> coefficients(code.message()), word(code.length());
+    for (size_t row = begin; row < end; ++row) {
+      row_coefficients(code, part, part_index, row, key, coefficients);
+      rs.encode(coefficients.data(), word.data());
+      for (size_t q = 0; q < columns.size(); ++q) out[q * part.rows + row] = word[columns[q]];
+    }
+  });
+  return out;
+}
+
+std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t column) {
+  constexpr size_t kPrgBlock = 64;
+  const size_t at = size_t{column} * kSaltSize;
+  Prg prg(key, salt_stream(part_index));
+  prg.seek(at / kPrgBlock);
+  std::vector<uint8_t> block(kPrgBlock);
+  prg.fill(block);
+  const auto from = block.begin() + static_cast<std::ptrdiff_t>(at % kPrgBlock);
+  return {from, from + kSaltSize};
+}
+
+void ProverCommitment::commit(const ReedSolomon& rs) {
+  std::vector<std::vector<Digest>> digests;
+  for (size_t p = 0; p < parts_.size(); ++p) digests.push_back(part_digests(code_, rs, parts_[p], p, key_));
+  tree_.emplace(leaf_digests(digests));
+}
+
+void ProverCommitment::restore(std::vector<Digest> leaves, std::vector<std::span<const Digest>> digests) {
+  tree_.emplace(std::move(leaves));
+  digests_ = std::move(digests);
+}
+
+std::vector<F> ProverCommitment::columns_of(const ReedSolomon& rs, size_t part,
+                                            std::span<const uint32_t> columns) const {
+  const size_t rows = parts_[part].rows;
+  if (codewords_.empty() || codewords_[part].empty())
+    return part_columns(code_, rs, parts_[part], part, key_, columns);
+  std::vector<F> out(columns.size() * rows);
+  for (size_t q = 0; q < columns.size(); ++q)
+    for (size_t row = 0; row < rows; row += kBatchRows) {
+      const size_t n = std::min(kBatchRows, rows - row);
+      const size_t at = row * code_.length() + columns[q] * n;
+      std::memcpy(&out[q * rows + row], codewords_[part].data() + at * sizeof(F), n * sizeof(F));
+    }
+  return out;
+}
+
+std::vector<uint8_t> ProverCommitment::open_columns(const ReedSolomon& rs, const std::vector<bool>& opened,
+                                                    std::span<const uint32_t> columns) const {
+  const size_t parts = parts_.size();
+  std::vector<std::vector<F>> values(parts);
+  for (size_t p = 0; p < parts; ++p)
+    if (opened[p] || digests_.empty()) values[p] = columns_of(rs, p, columns);
+  std::vector<uint8_t> out;
+  const auto put = [&](const void* data, size_t n) {
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    out.insert(out.end(), bytes, bytes + n);
+  };
+  for (size_t q = 0; q < columns.size(); ++q)
+    for (size_t p = 0; p < parts; ++p) {
+      if (values[p].empty()) {
+        put(digests_[p][columns[q]].data(), sizeof(Digest));
+        continue;
+      }
+      const size_t rows = parts_[p].rows;
+      const auto salt = column_salt(key_, p, columns[q]);
+      if (opened[p]) {
+        put(&values[p][q * rows], rows * sizeof(F));
+        put(salt.data(), salt.size());
+        continue;
+      }
+      Sha256 hash;
+      hash.update({reinterpret_cast<const uint8_t*>(&values[p][q * rows]), rows * sizeof(F)});
+      hash.update(salt);
+      hash.update(std::span(&kColumnTag, 1));
+      const Digest d = hash.finish();
+      put(d.data(), d.size());
+    }
+  for (const Digest& d : tree_->open(columns)) put(d.data(), d.size());
+  return out;
+}
+
+// ---- the opening ----
+
+namespace {
+
+struct StackedSlot {
+  size_t first_block;  // in the stack
+  SlotCells cells;
+};
+
+std::vector<StackedSlot> stacked_slots(const Stack& stack,
+                                       std::span<const ProverCommitment* const> commitments) {
+  std::vector<StackedSlot> out;
+  for (size_t c = 0; c < commitments.size(); ++c)
+    for (size_t p = 0; p < commitments[c]->parts().size(); ++p) {
+      if (!stack.commitments()[c].opened[p]) continue;
+      for (const SlotCells& s : commitments[c]->parts()[p].slots)
+        out.push_back({stack.first_block(c, p) + s.first_block, s});
+    }
+  return out;
+}
+
+const StackedSlot& slot_of(const std::vector<StackedSlot>& slots, size_t block) {
+  auto at = std::upper_bound(slots.begin(), slots.end(), block,
+                             [](size_t b, const StackedSlot& s) { return b < s.first_block; });
+  check(at != slots.begin(), "a claim on a block without cells");
+  --at;
+  check(block < at->first_block + at->cells.blocks, "a claim on a block without cells");
+  return *at;
+}
+
+// Pass 1: for each group, the 128 sums over its blocks.
+template <int D>
+std::vector<Vec<D>> sum_blocks(const CombinedFunctional<D>& functional, const std::vector<StackedSlot>& slots) {
+  struct Task {
+    size_t group, begin, end;
+    const StackedSlot* slot;
+  };
+  constexpr size_t kTaskBlocks = 2048;
+  std::vector<Task> tasks;
+  for (size_t g = 0; g < functional.groups.size(); ++g)
+    for (const auto& run : functional.groups[g].runs) {
+      const StackedSlot& slot = slot_of(slots, functional.groups[g].blocks[run.begin]);
+      for (size_t b = run.begin; b < run.end; b += kTaskBlocks)
+        tasks.push_back({g, b, std::min(run.end, b + kTaskBlocks), &slot});
+    }
+  std::vector<Vec<D>> sums(functional.groups.size(), Vec<D>(kBlock));
+  std::mutex mutex;
+  parallel_for(tasks.size(), 1, [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      const Task& task = tasks[t];
+      const auto& group = functional.groups[task.group];
+      std::vector<uint32_t> local(group.blocks.begin() + static_cast<std::ptrdiff_t>(task.begin),
+                                  group.blocks.begin() + static_cast<std::ptrdiff_t>(task.end));
+      for (uint32_t& b : local) b -= static_cast<uint32_t>(task.slot->first_block);
+      Vec<D> sum(kBlock);
+      with_cells(task.slot->cells, [&]<class T>(const T* cells) {
+        accumulate_blocks<D, T>(cells, kBlock, local, group.coefficients.data() + task.begin, sum.data());
+      });
+      const std::scoped_lock lock(mutex);
+      for (size_t j = 0; j < kBlock; ++j) sums[task.group][j] += sum[j];
+    }
+  });
+  return sums;
+}
+
+// The column rounds of the reduction: sum over groups and j of low[j] * sum[j].
+template <int D>
+class GroupProver final : public RoundProver<D> {
+ public:
+  GroupProver(const CombinedFunctional<D>& functional, std::vector<Vec<D>> sums) : sums_(std::move(sums)) {
+    for (const auto& g : functional.groups) lows_.push_back(g.low);
+  }
+  Vec<D> round() override {
+    Vec<D> h(3);
+    for (size_t g = 0; g < sums_.size(); ++g)
+      for (size_t j = 0; j + 1 < sums_[g].size(); j += 2) {
+        const Ext<D> a0 = lows_[g][j], a1 = lows_[g][j + 1], b0 = sums_[g][j], b1 = sums_[g][j + 1];
+        h[0] += a0 * b0;
+        h[1] += a1 * b1;
+        h[2] += (a1 + a1 - a0) * (b1 + b1 - b0);
+      }
+    return h;
+  }
+  void bind(const Ext<D>& r) override {
+    for (auto* tables : {&lows_, &sums_})
+      for (Vec<D>& t : *tables) {
+        for (size_t j = 0; 2 * j + 1 < t.size(); ++j) t[j] = t[2 * j] + (t[2 * j + 1] - t[2 * j]) * r;
+        t.resize(t.size() / 2);
+      }
+  }
+
+ private:
+  std::vector<Vec<D>> lows_, sums_;
+};
+
+// Pass 2: every block against the bound columns.
+template <int D>
+Vec<D> bind_blocks(const std::vector<StackedSlot>& slots, std::span<const Ext<D>> columns, size_t blocks) {
+  Vec<D> out(blocks);
+  const Vec<D> weights = eq_vector<D>(columns);
+  for (const StackedSlot& s : slots)
+    with_cells(s.cells, [&]<class T>(const T* cells) {
+      parallel_for(s.cells.blocks, 256, [&](size_t begin, size_t end) {
+        dot_blocks<D, T>(cells + begin * kBlock, end - begin, kBlock, weights.data(),
+                         out.data() + s.first_block + begin);
+      });
+    });
+  return out;
+}
+
+// Pass 3: u = eq(rows)^T M over all C + h symbols.
+template <int D>
+Vec<D> combine_rows(const Stack& stack, std::span<const ProverCommitment* const> commitments,
+                    const Vec<D>& rows) {
+  const CodeParams& code = stack.code();
+  Vec<D> u(code.message());
+  const size_t row_blocks = code.row_blocks();
+  // Each thread owns a range of column blocks, so nothing is shared.
+  parallel_for(row_blocks, std::max<size_t>(1, row_blocks / 64), [&](size_t begin, size_t end) {
+    for (size_t c = 0; c < commitments.size(); ++c)
+      for (size_t p = 0; p < commitments[c]->parts().size(); ++p) {
+        if (!stack.commitments()[c].opened[p]) continue;
+        const PartCells& part = commitments[c]->parts()[p];
+        for (const SlotCells& s : part.slots)
+          with_cells(s, [&]<class T>(const T* cells) {
+            const size_t last = s.first_block + s.blocks;
+            // A slot that fills whole rows goes row by row in one call.
+            const bool whole = s.first_block % row_blocks == 0 && s.blocks % row_blocks == 0;
+            if (whole) {
+              accumulate_rows<D, T>(cells + begin * kBlock, code.columns(), s.blocks / row_blocks,
+                                    (end - begin) * kBlock,
+                                    rows.data() + stack.first_row(c, p) + s.first_block / row_blocks,
+                                    u.data() + begin * kBlock);
+              return;
+            }
+            for (size_t row = s.first_block / row_blocks; row * row_blocks < last; ++row) {
+              const size_t from = std::max(s.first_block, row * row_blocks + begin);
+              const size_t to = std::min(last, row * row_blocks + end);
+              if (from >= to) continue;
+              accumulate_rows<D, T>(cells + (from - s.first_block) * kBlock, 0, 1, (to - from) * kBlock,
+                                    &rows[stack.first_row(c, p) + row],
+                                    u.data() + (from - row * row_blocks) * kBlock);
+            }
+          });
+      }
+  });
+  return u;
+}
+
+template <int D>
+void add_random_rows(const Stack& stack, std::span<const ProverCommitment* const> commitments,
+                     const Vec<D>& rows, Vec<D>& u) {
+  const CodeParams& code = stack.code();
+  std::mutex mutex;
+  for (size_t c = 0; c < commitments.size(); ++c)
+    for (size_t p = 0; p < commitments[c]->parts().size(); ++p) {
+      if (!stack.commitments()[c].opened[p]) continue;
+      const size_t first = stack.first_row(c, p);
+      parallel_for(commitments[c]->parts()[p].rows, 4, [&](size_t begin, size_t end) {
+        std::vector<F> random(code.random);
+        Vec<D> mine(code.random);
+        for (size_t row = begin; row < end; ++row) {
+          Prg(commitments[c]->key(), row_stream(p, row)).fill_field(random);
+          for (size_t k = 0; k < random.size(); ++k) mine[k] += rows[first + row] * random[k];
+        }
+        const std::scoped_lock lock(mutex);
+        for (size_t k = 0; k < mine.size(); ++k) u[code.columns() + k] += mine[k];
+      });
+    }
+}
+
+// The block rounds: sum over blocks of weight * value, folded from the low bit.
+template <int D>
+typename GridProver<D>::Input block_grid(Vec<D> weights, Vec<D> values) {
+  typename GridProver<D>::Input in;
+  in.rows = 1;
+  in.cols = static_cast<uint32_t>(weights.size());
+  in.degree = 2;
+  in.tables.push_back({Spread::kCells, {}, std::move(weights)});
+  in.tables.push_back({Spread::kCells, {}, std::move(values)});
+  in.form.polys = {{{F::one(), {0, 1}}}};
+  return in;
+}
+
+// Column rounds, then block rounds.
+template <int D>
+class ReductionProver final : public RoundProver<D> {
+ public:
+  ReductionProver(const CombinedFunctional<D>& functional, const std::vector<StackedSlot>& slots,
+                  const Stack& stack)
+      : functional_(functional), slots_(slots), stack_(stack),
+        groups_(functional, sum_blocks<D>(functional, slots)) {}
+
+  Vec<D> round() override { return blocks_ ? blocks_->round() : groups_.round(); }
+  void bind(const Ext<D>& r) override {
+    if (blocks_) return blocks_->bind(r);
+    groups_.bind(r);
+    point_.push_back(r);
+    if (point_.size() < kLogBlock) return;
+    blocks_.emplace(block_grid<D>(functional_.block_weights(point_, stack_.blocks()),
+                                  bind_blocks<D>(slots_, point_, stack_.blocks())));
+  }
+  Ext<D> value() const { return blocks_->value(1); }
+
+ private:
+  const CombinedFunctional<D>& functional_;
+  const std::vector<StackedSlot>& slots_;
+  const Stack& stack_;
+  GroupProver<D> groups_;
+  Vec<D> point_;
+  std::optional<GridProver<D>> blocks_;
+};
+
+}  // namespace
+
+template <int D>
+void prove_opening(ProverChannel<D>& channel, const Stack& stack, const ReedSolomon& rs,
+                   std::span<const ProverCommitment* const> commitments,
+                   const ClaimList<D, Ext<D>>& claims) {
+  const Ext<D> gamma = channel.challenge("opening.gamma");
+  const auto functional = CombinedFunctional<D>::combine(claims.claims, gamma);
+  const auto slots = stacked_slots(stack, commitments);
+  ReductionProver<D> reduction(functional, slots, stack);
+  SumcheckShape<D> shape{"opening", 2, {}};
+  shape.rho.assign(kLogBlock + stack.block_bits(), nullptr);
+  RoundProver<D>* const provers[] = {&reduction};
+  const Vec<D> point = prove_sumchecks<D>(channel, provers, std::span(&shape, 1));
+  channel.send("opening.value", reduction.value());
+
+  const Vec<D> rows = eq_vector<D>(std::span(point).subspan(stack.code().log_columns));
+  Vec<D> u = combine_rows<D>(stack, commitments, rows);
+  add_random_rows<D>(stack, commitments, rows, u);
+  channel.send("opening.u", u);
+  const auto columns = channel.transcript().challenge_indices("opening.columns", stack.code().queries,
+                                                              stack.code().length());
+  for (size_t c = 0; c < commitments.size(); ++c)
+    channel.append(commitments[c]->open_columns(rs, stack.commitments()[c].opened, columns));
+}
+
+template void prove_opening<2>(ProverChannel<2>&, const Stack&, const ReedSolomon&,
+                               std::span<const ProverCommitment* const>, const ClaimList<2, Ext<2>>&);
+template void prove_opening<3>(ProverChannel<3>&, const Stack&, const ReedSolomon&,
+                               std::span<const ProverCommitment* const>, const ClaimList<3, Ext<3>>&);
+
+}  // namespace assay

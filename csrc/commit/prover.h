@@ -1,0 +1,102 @@
+// The prover's side of a commitment: cells, secret randomness, digests; and of the opening.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "code/reed_solomon.h"
+#include "commit/claim.h"
+#include "commit/stack.h"
+#include "hash/chacha.h"
+#include "hash/column_hasher.h"
+#include "transcript/channel.h"
+
+namespace assay {
+
+// A tensor's cells at their place in a part; blocks not covered by any slot are zero.
+struct SlotCells {
+  size_t first_block = 0;  // within the part
+  size_t blocks = 0;
+  CellType type = CellType::kInt32;
+  const void* data = nullptr;
+};
+struct PartCells {
+  uint32_t rows = 0;
+  std::vector<SlotCells> slots;  // by first_block
+};
+
+// Streams of a commitment's secret randomness: the random coefficients of row i of part p, the salts of part p.
+inline uint64_t row_stream(size_t part, size_t row) { return (uint64_t{part} << 32) | row; }
+inline uint64_t salt_stream(size_t part) { return (uint64_t{part} << 32) | 0xFFFFFFFFU; }
+
+// The C + h coefficients of one row of a part.
+void row_coefficients(const CodeParams& code, const PartCells& part, size_t part_index, size_t row,
+                      const PrgKey& key, std::span<F> out);
+
+// Codewords are produced, hashed and stored in batches of this many rows: one SHA-256 block of a column.
+inline constexpr size_t kBatchRows = 8;
+
+// The digest of every column of one part. After each batch `sink` gets the number of rows done and, if
+// `want_codeword`, the batch's symbols column by column (n words for each column, n <= kBatchRows rows).
+using CodewordSink = std::function<void(size_t rows_done, std::span<const F> columns)>;
+std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
+                                 size_t part_index, const PrgKey& key, const CodewordSink& sink = {},
+                                 bool want_codeword = false);
+
+// The cells of one part at the given columns: values[q * rows + row].
+std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
+                            size_t part_index, const PrgKey& key, std::span<const uint32_t> columns);
+
+std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t column);
+
+// A commitment to all parts at hand. Digests of parts are given (long-lived commitments keep them) or
+// recomputed from the cells when columns are opened.
+class ProverCommitment {
+ public:
+  ProverCommitment(std::string name, const CodeParams& code, std::vector<PartCells> parts, const PrgKey& key)
+      : name_(std::move(name)), code_(code), parts_(std::move(parts)), key_(key) {}
+
+  // Encodes and hashes everything.
+  void commit(const ReedSolomon& rs);
+  // Uses what an earlier commit() left: the leaf digests, and per part the digests of its columns.
+  void restore(std::vector<Digest> leaves, std::vector<std::span<const Digest>> digests);
+  // Answers column queries of a part from its stored codeword: the batches of CodewordSink one after another.
+  void set_codeword(size_t part, std::span<const uint8_t> columns) {
+    codewords_.resize(parts_.size());
+    codewords_[part] = columns;
+  }
+
+  const std::string& name() const { return name_; }
+  const std::vector<PartCells>& parts() const { return parts_; }
+  const PrgKey& key() const { return key_; }
+  const Digest& root() const { return tree_->root(); }
+  std::span<const Digest> leaves() const { return tree_->leaves(); }
+
+  // The bytes OpeningVerifier::read_columns reads.
+  std::vector<uint8_t> open_columns(const ReedSolomon& rs, const std::vector<bool>& opened,
+                                    std::span<const uint32_t> columns) const;
+
+ private:
+  std::vector<F> columns_of(const ReedSolomon& rs, size_t part, std::span<const uint32_t> columns) const;
+
+  std::string name_;
+  CodeParams code_;
+  std::vector<PartCells> parts_;
+  PrgKey key_;
+  std::optional<MerkleTree> tree_;
+  std::vector<std::span<const Digest>> digests_;          // per part; empty: recompute
+  std::vector<std::span<const uint8_t>> codewords_;
+};
+
+// Settles all claims: the prover of OpeningVerifier.
+template <int D>
+void prove_opening(ProverChannel<D>& channel, const Stack& stack, const ReedSolomon& rs,
+                   std::span<const ProverCommitment* const> commitments,
+                   const ClaimList<D, Ext<D>>& claims);
+
+extern template void prove_opening<2>(ProverChannel<2>&, const Stack&, const ReedSolomon&,
+                                      std::span<const ProverCommitment* const>, const ClaimList<2, Ext<2>>&);
+extern template void prove_opening<3>(ProverChannel<3>&, const Stack&, const ReedSolomon&,
+                                      std::span<const ProverCommitment* const>, const ClaimList<3, Ext<3>>&);
+
+}  // namespace assay

@@ -1,0 +1,40 @@
+// The top-level prover.
+#pragma once
+
+#include <map>
+
+#include "circuit/evaluate.h"
+#include "commit/prover.h"
+#include "system/statement.h"
+
+namespace assay {
+
+struct ProveOptions {
+  // Refuse to prove what does not hold. Off only to show that the verifier rejects.
+  bool self_check = true;
+  // Cells used instead of the committed weights when the witness is computed, by tensor name (self_check off).
+  std::map<std::string, const int16_t*> evaluate_with;
+};
+
+struct ProveResult {
+  std::vector<uint8_t> body;
+  std::vector<std::pair<std::string, double>> seconds;  // by step
+  std::vector<SecurityTerm> terms;
+  double bits = 0;
+  size_t lookups = 0;
+  size_t committed_cells = 0;
+  std::vector<std::map<std::string, size_t>> saturated;  // per segment: cells beyond a clamp, by relation
+};
+
+// A statement that does not hold, found before anything was proven.
+struct NotProvable {
+  std::string segment;
+  std::string relation;
+  std::string message;
+};
+
+// `seed` is fresh secret randomness of this proof alone.
+ProveResult prove_body(const Plan& plan, const ProverCommitment& weights, const ProverCommitment& boundaries,
+                       const PrgKey& seed, const ProveOptions& options);
+
+}  // namespace assay

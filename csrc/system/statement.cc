@@ -1,0 +1,256 @@
+#include "system/statement.h"
+
+#include <algorithm>
+
+namespace assay {
+namespace {
+
+// Lookups are counted in F and multiplicities committed as int32: both hold far more than this.
+constexpr size_t kMaxLookups = size_t{1} << 31;
+constexpr size_t kMaxTableBlocks = size_t{1} << 16;
+
+const Slot* find_slot(const LongLived& commitment, const Tensor& tensor) {
+  for (const Slot& s : commitment.slots)
+    if (s.name == tensor.name) {
+      if (s.rows != tensor.shape.rows || s.cols != tensor.shape.cols || s.type != tensor.type ||
+          tensor.shape.ragged.causal)
+        throw Malformed{"the committed tensor " + tensor.name + " has another shape"};
+      return &s;
+    }
+  throw Malformed{"no committed tensor is called " + tensor.name};
+}
+
+void check_commitment(const LongLived& c, const CodeParams& code) {
+  for (const Slot& s : c.slots) {
+    const Domain shape{s.rows, s.cols, {}};
+    if (s.rows == 0 || s.cols == 0 || s.part >= c.part_rows.size() ||
+        s.first_block + shape.blocks() > c.part_rows[s.part] * code.row_blocks())
+      throw Malformed{"the slot " + s.name + " lies outside its part"};
+  }
+}
+
+class Writer {
+ public:
+  template <class T>
+  void number(T x) {
+    const auto* p = reinterpret_cast<const uint8_t*>(&x);
+    bytes_.insert(bytes_.end(), p, p + sizeof x);
+  }
+  void string(std::string_view s) { span({reinterpret_cast<const uint8_t*>(s.data()), s.size()}); }
+  void span(std::span<const uint8_t> s) {
+    number<uint64_t>(s.size());
+    bytes_.insert(bytes_.end(), s.begin(), s.end());
+  }
+  void commitment(const LongLived& c) {
+    string(c.name);
+    span(c.root);
+    number<uint32_t>(static_cast<uint32_t>(c.part_rows.size()));
+    for (uint32_t r : c.part_rows) number(r);
+    number<uint32_t>(static_cast<uint32_t>(c.slots.size()));
+    for (const Slot& s : c.slots) {
+      string(s.name);
+      number(s.part);
+      number(s.first_block);
+      number(s.rows);
+      number(s.cols);
+      number(static_cast<uint8_t>(s.type));
+    }
+  }
+  std::vector<uint8_t> take() { return std::move(bytes_); }
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+
+}  // namespace
+
+Plan::Plan(const Statement& statement) : statement_(&statement) {
+  if (statement.degree != 2 && statement.degree != 3) throw Malformed{"the extension's degree is not 2 or 3"};
+  const std::string reason = invalid_reason(statement.code);
+  if (!reason.empty()) throw Malformed{"code parameters: " + reason};
+  if (statement.segments.empty()) throw Malformed{"a proof needs at least one segment"};
+  check_commitment(statement.weights, statement.code);
+  check_commitment(statement.boundaries, statement.code);
+  collect_tables();
+  place_witness();
+  bind_slots();
+  build_stack();
+}
+
+void Plan::collect_tables() {
+  size_t lookups = 0;
+  for (const Segment& s : statement_->segments) {
+    auto& ids = table_ids_.emplace_back();
+    lookups += s.circuit->lookup_count();
+    for (const Table& t : s.circuit->tables) {
+      auto at = std::find_if(tables_.begin(), tables_.end(), [&](const Table* x) { return *x == t; });
+      if (at == tables_.end()) {
+        multiplicities_.first_block.push_back(multiplicities_.blocks);
+        multiplicities_.blocks += ceil_div(t.rows, kBlock);
+        tables_.push_back(&t);
+        at = tables_.end() - 1;
+      }
+      ids.push_back(static_cast<uint32_t>(at - tables_.begin()) + 1);
+    }
+  }
+  if (lookups > kMaxLookups || multiplicities_.blocks > kMaxTableBlocks)
+    throw Malformed{"too many lookups or table rows in one proof"};
+}
+
+void Plan::place_witness() {
+  for (const Segment& s : statement_->segments) {
+    PartLayout& layout = witness_.emplace_back();
+    for (const Tensor& t : s.circuit->tensors) {
+      layout.first_block.push_back(layout.blocks);
+      if (t.source == Source::kWitness) layout.blocks += t.shape.blocks();
+    }
+  }
+}
+
+void Plan::bind_slots() {
+  for (const Segment& s : statement_->segments) {
+    auto& slots = slots_.emplace_back();
+    for (const Tensor& t : s.circuit->tensors) {
+      if (t.source == Source::kWitness) slots.push_back(nullptr);
+      else slots.push_back(find_slot(t.source == Source::kWeight ? statement_->weights
+                                                                 : statement_->boundaries, t));
+    }
+  }
+}
+
+// Order: weights, boundaries, the witness of each segment, multiplicities.
+void Plan::build_stack() {
+  const CodeParams& code = statement_->code;
+  std::vector<CommitmentShape> shapes;
+  for (const LongLived* c : {&statement_->weights, &statement_->boundaries})
+    shapes.push_back({c->name, c->part_rows, std::vector<bool>(c->part_rows.size())});
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    const Circuit& circuit = *statement_->segments[s].circuit;
+    for (size_t t = 0; t < slots_[s].size(); ++t)
+      if (slots_[s][t] != nullptr)
+        shapes[circuit.tensors[t].source == Source::kWeight ? 0 : 1].opened[slots_[s][t]->part] = true;
+    shapes.push_back({"witness of " + statement_->segments[s].name, {witness_[s].rows(code)}, {true}});
+  }
+  shapes.push_back({"multiplicities", {multiplicities_.rows(code)}, {true}});
+  stack_ = std::make_unique<Stack>(code, std::move(shapes));
+
+  for (size_t s = 0; s < slots_.size(); ++s) {
+    const Circuit& circuit = *statement_->segments[s].circuit;
+    auto& first = first_block_.emplace_back();
+    for (size_t t = 0; t < slots_[s].size(); ++t) {
+      const Slot* slot = slots_[s][t];
+      first.push_back(slot == nullptr
+                          ? stack_->first_block(2 + s, 0) + witness_[s].first_block[t]
+                          : stack_->first_block(circuit.tensors[t].source == Source::kWeight ? 0 : 1,
+                                                slot->part) + slot->first_block);
+    }
+  }
+}
+
+size_t Plan::multiplicity_block() const { return stack_->first_block(2 + slots_.size(), 0); }
+
+ProofSizes Plan::sizes(size_t claims) const {
+  ProofSizes z;
+  z.degree = statement_->degree;
+  z.claims = claims;
+  z.stack_rows = stack_->rows();
+  z.stack_blocks = size_t{1} << stack_->block_bits();
+  const auto tree = [&](size_t blocks) {
+    const uint64_t n = log_leaves(blocks);
+    z.tree_layers_squared += n * n;
+  };
+  for (const Segment& s : statement_->segments) {
+    const Circuit& c = *s.circuit;
+    size_t rows = 0, cols = 0;
+    for (const ZeroCheck& q : c.zero_checks) {
+      z.zero_polys += q.polys.size();
+      z.sumcheck_rounds += log2_ceil(q.domain.rows) + log2_ceil(q.domain.cols);
+      rows = std::max<size_t>(rows, q.domain.rows);
+      cols = std::max<size_t>(cols, q.domain.cols);
+    }
+    for (const Einsum& e : c.einsums) {
+      const Extent x = einsum_extent(c, e);
+      z.sumcheck_rounds += x.row_bits() + x.col_bits();
+      rows = std::max<size_t>({rows, c.wires[e.out].rows, c.wires[e.x].rows});
+      cols = std::max<size_t>(cols, c.wires[e.out].cols);
+    }
+    for (const Linear& l : c.linears) {
+      rows = std::max<size_t>(rows, l.domain.rows);
+      cols = std::max<size_t>(cols, l.domain.cols);
+    }
+    z.output_bits += log2_ceil(rows) + log2_ceil(cols);
+    z.lookups += c.lookup_count();
+    tree(c.lookup_blocks());
+  }
+  for (const Table* t : tables_) z.table_rows += t->rows;
+  tree(multiplicities_.blocks);
+  return z;
+}
+
+std::vector<uint8_t> Plan::instance() const {
+  const Statement& s = *statement_;
+  Writer w;
+  w.number<uint32_t>(static_cast<uint32_t>(s.degree));
+  for (uint32_t x : {s.code.log_columns, s.code.random, s.code.log_coset, s.code.cosets, s.code.queries})
+    w.number(x);
+  w.number(s.required_bits);
+  w.span(s.instance);
+  w.commitment(s.weights);
+  w.commitment(s.boundaries);
+  w.number<uint32_t>(static_cast<uint32_t>(s.segments.size()));
+  for (const Segment& g : s.segments) {
+    w.string(g.name);
+    w.span(g.circuit->digest);
+  }
+  return w.take();
+}
+
+template <int D>
+Ext<D> table_denominator(std::span<const Table* const> tables, const Fingerprint<D>& fp,
+                         const LeafWeights<D>& leaves) {
+  Ext<D> total, exists;
+  size_t base = 0;
+  for (size_t id = 1; id <= tables.size(); ++id) {
+    const Table& t = *tables[id - 1];
+    const size_t blocks = ceil_div(t.rows, kBlock);
+    const Ext<D>* high = leaves.high.data() + base;
+    Ext<D> indicator;
+    for (size_t b = 0; b < blocks; ++b)
+      indicator += high[b] * leaves.low_prefix[std::min<size_t>(kBlock, t.rows - b * kBlock)];
+    exists += indicator;
+    total += indicator * (fp.alpha - Ext<D>(F(id)));
+    std::vector<int64_t> column(blocks * kBlock);
+    for (size_t k = 0; k < t.columns(); ++k) {
+      for (size_t r = 0; r < t.rows; ++r) column[r] = t.value(k, r);
+      Vec<D> sums(blocks);
+      dot_blocks<D, int64_t>(column.data(), blocks, kBlock, leaves.low.data(), sums.data());
+      total -= fp.beta[k] * inner_product<D>(sums.data(), high, blocks);
+    }
+    base += blocks;
+  }
+  return total + Ext<D>::one() - exists;
+}
+
+template <int D>
+Claim<D> multiplicity_claim(const Plan& plan, std::shared_ptr<const LeafWeights<D>> leaves) {
+  Claim<D> claim{"", "tables", {}};
+  for (size_t k = 0; k < plan.tables().size(); ++k) {
+    Term<D> term;
+    term.first_block = plan.multiplicity_block() + plan.multiplicities().first_block[k];
+    term.coefficient = Ext<D>::one();
+    term.view = {1, plan.tables()[k]->rows, {}};
+    term.leaves = leaves;
+    term.leaf_base = plan.multiplicities().first_block[k];
+    claim.terms.push_back(std::move(term));
+  }
+  return claim;
+}
+
+template Claim<2> multiplicity_claim<2>(const Plan&, std::shared_ptr<const LeafWeights<2>>);
+template Claim<3> multiplicity_claim<3>(const Plan&, std::shared_ptr<const LeafWeights<3>>);
+template Ext<2> table_denominator<2>(std::span<const Table* const>, const Fingerprint<2>&,
+                                     const LeafWeights<2>&);
+template Ext<3> table_denominator<3>(std::span<const Table* const>, const Fingerprint<3>&,
+                                     const LeafWeights<3>&);
+
+}  // namespace assay

@@ -1,0 +1,101 @@
+// What a proof is about, and everything both sides derive from it before the first message.
+#pragma once
+
+#include <memory>
+
+#include "circuit/relations.h"
+#include "commit/stack.h"
+#include "transcript/transcript.h"
+
+namespace assay {
+
+inline constexpr std::string_view kProtocol = "assay proof 0: sumcheck, LogUp-GKR, Ligero; not hiding";
+
+// Where a tensor lies in a long-lived commitment.
+struct Slot {
+  std::string name;
+  uint32_t part = 0;
+  uint64_t first_block = 0;
+  uint32_t rows = 0;
+  uint32_t cols = 0;
+  CellType type = CellType::kInt16;
+};
+struct LongLived {
+  std::string name;
+  Digest root{};
+  std::vector<uint32_t> part_rows;
+  std::vector<Slot> slots;
+};
+struct Segment {
+  std::string name;
+  std::shared_ptr<const Circuit> circuit;
+};
+
+// A batch of segments over the same commitments: one transcript, one opening.
+struct Statement {
+  int degree = 3;
+  CodeParams code;
+  double required_bits = 128;
+  std::vector<uint8_t> instance;  // whatever else the proof is bound to, in canonical form
+  LongLived weights;
+  LongLived boundaries;
+  std::vector<Segment> segments;
+};
+
+// Blocks of consecutive tensors inside one part.
+struct PartLayout {
+  std::vector<size_t> first_block;
+  size_t blocks = 0;
+  uint32_t rows(const CodeParams& code) const {
+    return static_cast<uint32_t>(std::max<size_t>(1, ceil_div(blocks, code.row_blocks())));
+  }
+};
+
+// Throws Malformed where the statement does not fit together.
+class Plan {
+ public:
+  explicit Plan(const Statement& statement);
+
+  const Statement& statement() const { return *statement_; }
+  const Stack& stack() const { return *stack_; }
+  // All tables of the batch, each once; ids in fingerprints are positions in this list plus one.
+  const std::vector<const Table*>& tables() const { return tables_; }
+  const std::vector<uint32_t>& table_ids(size_t segment) const { return table_ids_[segment]; }
+  size_t table_blocks() const { return multiplicities_.blocks; }
+  const PartLayout& multiplicities() const { return multiplicities_; }
+  // Layout of a segment's witness tensors (others: 0), and the place of all its tensors in the stack.
+  const PartLayout& witness(size_t segment) const { return witness_[segment]; }
+  const std::vector<size_t>& first_block(size_t segment) const { return first_block_[segment]; }
+  size_t multiplicity_block() const;
+  const Slot* slot(size_t segment, size_t tensor) const { return slots_[segment][tensor]; }
+
+  ProofSizes sizes(size_t claims) const;
+  std::vector<uint8_t> instance() const;
+
+ private:
+  void collect_tables();
+  void place_witness();
+  void bind_slots();
+  void build_stack();
+
+  const Statement* statement_;
+  std::vector<const Table*> tables_;
+  std::vector<std::vector<uint32_t>> table_ids_;
+  PartLayout multiplicities_;
+  std::vector<PartLayout> witness_;
+  std::vector<std::vector<const Slot*>> slots_;
+  std::vector<std::vector<size_t>> first_block_;
+  std::unique_ptr<Stack> stack_;
+};
+
+// The table side of the lookup argument: sum over rows of multiplicity / (alpha - fingerprint of the row).
+// q at a point of the leaves, known to everybody.
+template <int D>
+Ext<D> table_denominator(std::span<const Table* const> tables, const Fingerprint<D>& fp,
+                         const LeafWeights<D>& leaves);
+
+// The claim on the numerators of the table side: the committed multiplicities at the leaves' point.
+template <int D>
+Claim<D> multiplicity_claim(const Plan& plan, std::shared_ptr<const LeafWeights<D>> leaves);
+
+}  // namespace assay

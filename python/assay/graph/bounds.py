@@ -1,0 +1,243 @@
+"""Why an identity in the field is an identity of integers.
+
+A relation says LEFT = RIGHT in F, p = 2^64 - 2^32 + 1. If |LEFT| + |RIGHT| < 2^63 over the integers then
+|LEFT - RIGHT| < p, so it holds over the integers too. Two things are checked, with Python integers:
+
+1. *Established.* The declared bounds of each committed tensor follow from a relation: weights are ranged at
+   registration; a lookup confines the one tensor of a column whose bounds are still open to the table's span; a
+   relation with one tensor of coefficient +-1 still open defines it; or a named fact says so.
+2. *Closed.* With those bounds, the two sides of each relation together stay below 2^63 (so 2^62 each is enough).
+   Monomials with a positive coefficient form the left side, the others the right; of a lookup, a column is the left
+   side and the table the right.
+
+Facts are bounds on a product of operands, or on a tensor, that intervals do not see; each is registered under a name
+by the operation that establishes it, with its argument.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from assay.graph.errors import CircuitError
+from assay.graph.expression import Domain, Map, Monomial, Operand, Poly, Wire
+from assay.graph.interval import Interval
+from assay.graph.records import Einsum, Linear, Lookup, RowSum, Table, Tensor, ZeroCheck
+
+LIMIT = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFact:
+    """The product of these operands, at each cell, lies in `bounds`."""
+
+    name: str
+    operands: tuple[Operand, ...]
+    bounds: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Intervals of both sides of a relation."""
+
+    left: Interval
+    right: Interval
+
+    @property
+    def magnitude(self) -> int:
+        """Both sides together: what has to stay below 2^63."""
+        return self.left.magnitude + self.right.magnitude
+
+
+class Bounds:
+    """Interval arithmetic over polynomials, with product facts."""
+
+    def __init__(self) -> None:
+        self._facts: list[tuple[Counter[tuple[object, ...]], ProductFact]] = []
+
+    def add(self, fact: ProductFact) -> None:
+        """Registers a fact; it applies to each monomial that contains its operands."""
+        self._facts.append((Counter(o.key for o in fact.operands), fact))
+
+    def monomial(self, m: Monomial) -> Interval:
+        """Interval of a monomial: the tightest of plain arithmetic and each applicable fact."""
+        best = _product(m.operands)
+        keys = Counter(o.key for o in m.operands)
+        for wanted, fact in self._facts:
+            if all(keys[k] >= n for k, n in wanted.items()):
+                best = best.meet(fact.bounds * _product(_without(m.operands, wanted)))
+        return best.scaled(m.coefficient)
+
+    def poly(self, p: Poly) -> Interval:
+        """Interval of a polynomial."""
+        return Interval.total(self.monomial(m) for m in p.monomials)
+
+    def sides(self, p: Poly) -> Sides:
+        """The two sides of P = 0, by the sign of the coefficients."""
+        left = Poly(tuple(m for m in p.monomials if m.coefficient > 0))
+        right = Poly(tuple(Monomial(-m.coefficient, m.operands) for m in p.monomials if m.coefficient < 0))
+        return Sides(self.poly(left), self.poly(right))
+
+
+def _product(operands: Sequence[Operand]) -> Interval:
+    value = Interval.point(1)
+    for operand in operands:
+        value = value * operand.bounds
+    return value
+
+
+def _without(operands: Sequence[Operand], wanted: Counter[tuple[object, ...]]) -> list[Operand]:
+    left, rest = Counter(wanted), []
+    for operand in operands:
+        if left[operand.key]:
+            left[operand.key] -= 1
+        else:
+            rest.append(operand)
+    return rest
+
+
+def require_closed(name: str, sides: Sides) -> None:
+    """Raises unless both sides of relation `name` together stay below 2^63."""
+    if sides.magnitude >= LIMIT:
+        raise CircuitError(
+            "circuit-bound",
+            f"relation {name!r} does not close over the field: its sides can reach {sides.left.magnitude} and "
+            f"{sides.right.magnitude}, together they must stay below 2^63",
+            hint="lower a fraction, or clamp an input of this relation",
+        )
+
+
+# ---- which tensors are established ----
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """`poly` lies in `values` on each cell of `domain` (a zero-check: values = [0, 0])."""
+
+    name: str
+    domain: Domain
+    poly: Poly
+    values: Interval
+
+
+def equations(
+    zero_checks: Sequence[ZeroCheck],
+    linears: Sequence[Linear],
+    einsums: Sequence[Einsum],
+    row_sums: Sequence[RowSum],
+    lookups: Sequence[Lookup],
+    tables: Sequence[Table],
+) -> Iterator[tuple[Equation, frozenset[int]]]:
+    """Each relation as an equation, with the tensors that must be established before it can define one."""
+    zero = Interval.point(0)
+    for z in zero_checks:
+        for p in z.polys:
+            yield Equation(z.name, z.domain, p, zero), frozenset()
+    for linear in linears:
+        yield Equation(linear.name, linear.domain, linear.poly, zero), frozenset()
+    for e in einsums:
+        inputs = frozenset(t for w in (e.x, e.y) for _, t in w.terms)
+        yield Equation(e.name, e.out.domain, Poly.of(e.out), e.bounds), inputs
+    for r in row_sums:
+        inputs = frozenset(t for _, t in r.x.terms)
+        yield Equation(r.name, r.out.domain, Poly.of(r.out), row_sum_bounds(r.x)), inputs
+    for lookup in lookups:
+        for k, column in enumerate(lookup.columns):
+            yield Equation(lookup.name, lookup.domain, column, tables[lookup.table].span(k)), frozenset()
+
+
+def row_sum_bounds(x: Wire) -> Interval:
+    """Bounds of the sum over the existing cells of a row."""
+    longest = x.domain.longest_row()
+    least = 1 if x.ragged.causal else longest
+    return Interval(x.bounds.lo * (longest if x.bounds.lo < 0 else least),
+                    x.bounds.hi * (longest if x.bounds.hi > 0 else least))
+
+
+def _tensor_coefficients(m: Monomial) -> Iterator[tuple[int, int]]:
+    for operand in m.operands:
+        if operand.wire is not None:
+            for c, tensor in operand.wire.terms:
+                yield m.coefficient * c, tensor
+
+
+def _covers(equation: Equation, m: Monomial, tensor: Tensor) -> bool:
+    """Whether the monomial reads each existing cell of the tensor."""
+    if m.operands[0].map in (Map.ROW, Map.COL):
+        return True
+    return equation.domain.ragged == tensor.shape.ragged
+
+
+def _definition(
+    equation: Equation, tensors: Sequence[Tensor], known: set[int], bounds: Bounds
+) -> tuple[int, Interval] | None:
+    """The one open tensor that the equation defines, with the interval that follows, if there is one."""
+    open_terms = [
+        (c, t, m)
+        for m in equation.poly.monomials
+        for c, t in _tensor_coefficients(m)
+        if t not in known
+    ]
+    if len(open_terms) != 1:
+        return None
+    c, t, m = open_terms[0]
+    if abs(c) != 1 or len(m.operands) != 1 or not _covers(equation, m, tensors[t]):
+        return None
+    rest = bounds.poly(Poly(tuple(other for other in equation.poly.monomials if other is not m)))
+    wire = m.operands[0].source_wire
+    others = [tensors[i].bounds.scaled(k * m.coefficient) for k, i in wire.terms if i != t]
+    rest = rest + Interval.total(others).shifted(wire.constant * m.coefficient)
+    return t, (equation.values + rest.scaled(-1)).scaled(c)
+
+
+def require_established(
+    tensors: Sequence[Tensor],
+    given: set[int],
+    relations: Sequence[tuple[Equation, frozenset[int]]],
+    bounds: Bounds,
+) -> None:
+    """Raises unless the declared bounds of every tensor follow; `given`: weights and tensors with a fact."""
+    known = set(given)
+    while True:
+        before = len(known)
+        for equation, inputs in relations:
+            if not inputs <= known:
+                continue
+            found = _definition(equation, tensors, known, bounds)
+            if found is not None and found[1] in tensors[found[0]].bounds:
+                known.add(found[0])
+        if len(known) == before:
+            break
+    missing = [t.name for i, t in enumerate(tensors) if i not in known]
+    if missing:
+        raise CircuitError(
+            "circuit-range", f"no relation establishes the declared bounds of {', '.join(map(repr, missing))}"
+        )
+
+
+def relation_sides(
+    zero_checks: Sequence[ZeroCheck],
+    linears: Sequence[Linear],
+    einsums: Sequence[Einsum],
+    row_sums: Sequence[RowSum],
+    lookups: Sequence[Lookup],
+    tables: Sequence[Table],
+    bounds: Bounds,
+) -> Mapping[str, Sides]:
+    """Bounds of both sides of every relation, by name; of several polynomials or columns, the widest."""
+    out: dict[str, Sides] = {}
+    for z in zero_checks:
+        out[z.name] = max((bounds.sides(p) for p in z.polys), key=lambda s: s.magnitude)
+    for linear in linears:
+        out[linear.name] = bounds.sides(linear.poly)
+    for e in einsums:
+        out[e.name] = Sides(e.out.bounds, e.bounds)
+    for r in row_sums:
+        out[r.name] = Sides(r.out.bounds, row_sum_bounds(r.x))
+    for lookup in lookups:
+        pairs = [
+            Sides(bounds.poly(c), tables[lookup.table].span(k)) for k, c in enumerate(lookup.columns)
+        ]
+        out[lookup.name] = max(pairs, key=lambda s: s.magnitude)
+    return out

@@ -1,0 +1,139 @@
+"""The canonical bytes of a circuit (csrc/circuit/circuit.cc reads them).
+
+Little-endian; lists and names are preceded by their length; sections in the order name, tables, publics, tensors,
+wires, zero-checks, linear relations, einsums, row sums, lookups; then the witness program. The digest of a circuit
+is the SHA-256 of the part before the program: everything the verifier relies on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from assay.graph.expression import Domain, Operand, Poly, PublicTable, Wire
+from assay.graph.records import Einsum, Linear, Lookup, RowSum, Step, Table, Tensor, ZeroCheck
+
+if TYPE_CHECKING:
+    from assay.graph.builder import Builder
+
+MAGIC = 0x43595341  # "ASYC"
+VERSION = 0
+
+T = TypeVar("T")
+
+
+def _string(text: str) -> bytes:
+    raw = text.encode()
+    return struct.pack("<H", len(raw)) + raw
+
+
+def _listed(items: Sequence[T], write: Callable[[T], bytes]) -> bytes:
+    return struct.pack("<I", len(items)) + b"".join(map(write, items))
+
+
+def _integers(values: Iterable[int]) -> bytes:
+    return np.array(list(values), dtype="<i8").tobytes()
+
+
+def _domain(d: Domain) -> bytes:
+    r = d.ragged
+    return struct.pack("<IIBII", d.rows, d.cols, int(r.causal), r.divisor, r.window)
+
+
+def _table(t: Table) -> bytes:
+    head = _string(t.name) + struct.pack("<BqIB", 1 if t.images else 0, t.start, t.rows, len(t.images))
+    return head + b"".join(map(_integers, t.images))
+
+
+def _public(p: PublicTable) -> bytes:
+    rows, cols = p.values.shape
+    return _string(p.name) + struct.pack("<II", rows, cols) + p.values.astype("<i8").tobytes()
+
+
+def _tensor(t: Tensor) -> bytes:
+    return _string(t.name) + struct.pack("<BB", t.source, t.type) + _domain(t.shape)
+
+
+def _wire(key: tuple[int, int, int, tuple[tuple[int, int], ...]]) -> bytes:
+    rows, cols, constant, terms = key
+    head = struct.pack("<IIqH", rows, cols, constant, len(terms))
+    return head + b"".join(struct.pack("<qI", c, t) for c, t in terms)
+
+
+class _Encoder:
+    """Writes relations; numbers wires as they are met."""
+
+    def __init__(self, builder: Builder) -> None:
+        self._b = builder
+
+    def _id(self, wire: Wire) -> int:
+        return self._b.wire_id(wire)
+
+    def _operand(self, o: Operand) -> bytes:
+        ident = self._id(o.wire) if o.wire is not None else o.public_table.id
+        return struct.pack("<BII", o.map, o.argument, ident)
+
+    def _poly(self, p: Poly) -> bytes:
+        out = [struct.pack("<H", len(p.monomials))]
+        for m in p.monomials:
+            out.append(struct.pack("<qB", m.coefficient, len(m.operands)))
+            out.extend(map(self._operand, m.operands))
+        return b"".join(out)
+
+    def zero_check(self, z: ZeroCheck) -> bytes:
+        return _string(z.name) + _domain(z.domain) + _listed(z.polys, self._poly)
+
+    def linear(self, r: Linear) -> bytes:
+        return _string(r.name) + _domain(r.domain) + self._poly(r.poly)
+
+    def einsum(self, e: Einsum) -> bytes:
+        ids = (self._id(e.out), self._id(e.x), self._id(e.y))
+        return _string(e.name) + struct.pack("<BIIIII", e.kind, e.groups, e.members, *ids)
+
+    def row_sum(self, r: RowSum) -> bytes:
+        return _string(r.name) + struct.pack("<II", self._id(r.out), self._id(r.x))
+
+    def lookup(self, r: Lookup) -> bytes:
+        head = _string(r.name) + struct.pack("<I", r.table)
+        return head + _domain(r.domain) + _listed(r.columns, self._poly)
+
+    def step(self, s: Step) -> bytes:
+        head = struct.pack("<BBIIq", s.kind, int(s.from_einsum), s.index, s.table, s.constant)
+        tensors = struct.pack(f"<H{len(s.tensors)}I", len(s.tensors), *s.tensors)
+        bits = struct.pack(f"<H{len(s.bits)}B", len(s.bits), *s.bits)
+        return head + _domain(s.domain) + self._poly(s.poly) + tensors + bits
+
+
+def _split(builder: Builder) -> tuple[bytes, bytes]:
+    """The part under the digest, and the program."""
+    e = _Encoder(builder)
+    relations = [
+        _listed(builder.zero_checks, e.zero_check),
+        _listed(builder.linears, e.linear),
+        _listed(builder.einsums, e.einsum),
+        _listed(builder.row_sums, e.row_sum),
+        _listed(builder.lookups, e.lookup),
+    ]
+    program = _listed(builder.program, e.step)  # may name wires of its own, so before the wires are written
+    head = [
+        struct.pack("<II", MAGIC, VERSION) + _string(builder.name),
+        _listed(builder.tables, _table),
+        _listed(builder.publics, _public),
+        _listed(builder.tensors, _tensor),
+        _listed(list(builder.wires), _wire),
+    ]
+    return b"".join(head + relations), program
+
+
+def encode(builder: Builder) -> bytes:
+    """The canonical bytes of a circuit."""
+    return b"".join(_split(builder))
+
+
+def digest(builder: Builder) -> bytes:
+    """SHA-256 of the relations: what a statement names."""
+    return hashlib.sha256(_split(builder)[0]).digest()

@@ -1,0 +1,9 @@
+"""Errors of circuit construction."""
+
+from __future__ import annotations
+
+from assay.errors import AssayError
+
+
+class CircuitError(AssayError):
+    """A circuit that is not well formed, or whose integer identities do not follow from the field identities."""

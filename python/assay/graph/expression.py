@@ -1,0 +1,300 @@
+"""Wires, operands and polynomials: the expressions that relations are written in.
+
+A *wire* is a linear combination of committed tensors plus a constant, with a shape of its own. An *operand* is a wire
+(or public values) read at cell (i, j) of a domain through an index map. A *polynomial* is a sum of monomials, each a
+coefficient times at most three operands. All arithmetic is over the integers, and every expression carries the
+interval of its values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from assay.graph.errors import CircuitError
+from assay.graph.interval import Interval
+
+BLOCK = 128
+MAX_DEGREE = 3
+_LARGEST_COEFFICIENT = (1 << 63) - 1
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Which cells (i, j) of a row exist: all, or j <= i // divisor, and j > i // divisor - window if window > 0."""
+
+    causal: bool = False
+    divisor: int = 1
+    window: int = 0
+
+    def range(self, row: int, cols: int) -> tuple[int, int]:
+        """Existing columns [first, last) of a row."""
+        if not self.causal:
+            return 0, cols
+        t = row // self.divisor
+        first = max(0, t + 1 - self.window) if self.window else 0
+        return min(first, cols), min(t + 1, cols)
+
+
+FULL = Ragged()
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """The cells (i, j), 0 <= i < rows, 0 <= j < cols, that exist."""
+
+    rows: int
+    cols: int
+    ragged: Ragged = FULL
+
+    def cells(self) -> int:
+        """Number of existing cells."""
+        if not self.ragged.causal:
+            return self.rows * self.cols
+        return sum(b - a for a, b in (self.ragged.range(i, self.cols) for i in range(self.rows)))
+
+    def longest_row(self) -> int:
+        """Largest number of existing cells in a row."""
+        if not self.ragged.causal:
+            return self.cols
+        a, b = self.ragged.range(self.rows - 1, self.cols)
+        return max(b - a, 1)
+
+
+class Map(IntEnum):
+    """How an operand is read at cell (i, j)."""
+
+    CELL = 0  # wire[i, j]
+    ROW = 1  # wire[0, i]
+    COL = 2  # wire[0, j]
+    COL_XOR = 3  # wire[i, j ^ argument]
+    PUBLIC = 4  # publics[i // argument, j]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PublicTable:
+    """Values everybody knows, read as values[i // divisor, j]; `id` is their place in the circuit."""
+
+    id: int
+    name: str
+    values: IntArray
+
+    def every(self, divisor: int) -> Operand:
+        """One row of values for each `divisor` rows of the domain."""
+        return Operand(Map.PUBLIC, divisor, None, self)
+
+    @property
+    def bounds(self) -> Interval:
+        """Smallest and largest value."""
+        return Interval(int(self.values.min()), int(self.values.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """sum of coefficient * tensor, plus a constant, at each cell of [rows, cols].
+
+    `bounds` holds for each existing cell; `length`, where known, bounds the Euclidean length of each row.
+    """
+
+    rows: int
+    cols: int
+    constant: int
+    terms: tuple[tuple[int, int], ...]
+    bounds: Interval
+    ragged: Ragged = FULL
+    length: int | None = None
+
+    @property
+    def key(self) -> tuple[int, int, int, tuple[tuple[int, int], ...]]:
+        """What identifies a wire in the circuit (bounds are no part of it)."""
+        return self.rows, self.cols, self.constant, self.terms
+
+    @property
+    def domain(self) -> Domain:
+        """The wire's existing cells."""
+        return Domain(self.rows, self.cols, self.ragged)
+
+    def reshape(self, rows: int, cols: int) -> Wire:
+        """The same cells in row-major order under another shape; rows must be whole blocks in both."""
+        if (rows, cols) == (self.rows, self.cols):
+            return self
+        whole = self.cols % BLOCK == 0 and cols % BLOCK == 0 and not self.ragged.causal
+        if not whole or rows * cols != self.rows * self.cols:
+            raise CircuitError(
+                "circuit-shape", f"[{self.rows}, {self.cols}] cannot be seen as [{rows}, {cols}]"
+            )
+        return replace(self, rows=rows, cols=cols, length=self.length if cols < self.cols else None)
+
+    def bounded(self, bounds: Interval, *, length: int | None = None) -> Wire:
+        """The same wire with bounds (and row length) that the caller has argued for."""
+        return replace(self, bounds=self.bounds.meet(bounds), length=length or self.length)
+
+    def per_row(self) -> Operand:
+        """A wire [1, n] read as wire[0, i] on a domain of n rows."""
+        return Operand(Map.ROW, 0, self, None)
+
+    def per_col(self) -> Operand:
+        """A wire [1, n] read as wire[0, j] on a domain of n columns."""
+        return Operand(Map.COL, 0, self, None)
+
+    def swap(self, argument: int) -> Operand:
+        """The wire read at column j ^ argument."""
+        return Operand(Map.COL_XOR, argument, self, None)
+
+    def cell(self) -> Operand:
+        """The wire read at (i, j)."""
+        return Operand(Map.CELL, 0, self, None)
+
+    def _linear(self, factor: int, other: Wire | int, sign: int) -> Wire:
+        terms = {tensor: factor * c for c, tensor in self.terms}
+        constant, bounds, ragged = self.constant * factor, self.bounds.scaled(factor), self.ragged
+        if isinstance(other, int):
+            constant, bounds = constant + sign * other, bounds.shifted(sign * other)
+        else:
+            if (other.rows, other.cols) != (self.rows, self.cols):
+                raise CircuitError(
+                    "circuit-shape",
+                    f"wires of shapes {(self.rows, self.cols)} and {(other.rows, other.cols)}",
+                )
+            ragged = _joint(self.ragged, other.ragged)
+            for c, tensor in other.terms:
+                terms[tensor] = terms.get(tensor, 0) + sign * c
+            constant, bounds = constant + sign * other.constant, bounds + other.bounds.scaled(sign)
+        kept = tuple((c, t) for t, c in sorted(terms.items()) if c)
+        return Wire(self.rows, self.cols, constant, kept, bounds, ragged)
+
+    def __add__(self, other: Wire | int) -> Wire:
+        return self._linear(1, other, 1)
+
+    def __sub__(self, other: Wire | int) -> Wire:
+        return self._linear(1, other, -1)
+
+    def __neg__(self) -> Wire:
+        return self._linear(-1, 0, 1)
+
+    def __radd__(self, other: int) -> Wire:
+        return self._linear(1, other, 1)
+
+    def __rsub__(self, other: int) -> Wire:
+        return self._linear(-1, other, 1)
+
+    def __mul__(self, factor: int) -> Wire:
+        return self._linear(factor, 0, 1)
+
+    __rmul__ = __mul__
+
+
+def _joint(a: Ragged, b: Ragged) -> Ragged:
+    if a.causal and b.causal and a != b:
+        raise CircuitError("circuit-shape", "wires with different missing cells cannot be added")
+    return a if a.causal else b
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A wire or public values, read at (i, j) through an index map."""
+
+    map: Map
+    argument: int
+    wire: Wire | None
+    public: PublicTable | None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for operands that read the same values."""
+        source = self.wire.key if self.wire is not None else ("public", self.public_table.id)
+        return int(self.map), self.argument, source
+
+    @property
+    def public_table(self) -> PublicTable:
+        """The public values (only of a public operand)."""
+        assert self.public is not None, "not a public operand"
+        return self.public
+
+    @property
+    def source_wire(self) -> Wire:
+        """The wire (only of a committed operand)."""
+        assert self.wire is not None, "not a committed operand"
+        return self.wire
+
+    @property
+    def bounds(self) -> Interval:
+        """The values it can take."""
+        return self.wire.bounds if self.wire is not None else self.public_table.bounds
+
+    @property
+    def vanishes_outside(self) -> bool:
+        """Whether it is confined to the domain's existing cells in both coordinates."""
+        return self.map in (Map.CELL, Map.COL_XOR, Map.PUBLIC)
+
+    def __mul__(self, other: Factor) -> Poly:
+        return Poly.of(self) * other
+
+    def __add__(self, other: Factor) -> Poly:
+        return Poly.of(self) + other
+
+    def __sub__(self, other: Factor) -> Poly:
+        return Poly.of(self) - other
+
+
+@dataclass(frozen=True, slots=True)
+class Monomial:
+    """coefficient * product of operands."""
+
+    coefficient: int
+    operands: tuple[Operand, ...] = ()
+
+
+Factor: TypeAlias = "int | Wire | Operand | Poly"
+
+
+@dataclass(frozen=True, slots=True)
+class Poly:
+    """A sum of monomials."""
+
+    monomials: tuple[Monomial, ...] = ()
+
+    @staticmethod
+    def of(value: Factor) -> Poly:
+        """Any expression as a polynomial; a wire is read cell by cell."""
+        if isinstance(value, Poly):
+            return value
+        if isinstance(value, int):
+            return Poly((Monomial(value),) if value else ())
+        operand = value.cell() if isinstance(value, Wire) else value
+        return Poly((Monomial(1, (operand,)),))
+
+    @property
+    def degree(self) -> int:
+        """Largest number of operands in a monomial."""
+        return max((len(m.operands) for m in self.monomials), default=0)
+
+    def __add__(self, other: Factor) -> Poly:
+        return Poly(self.monomials + Poly.of(other).monomials)
+
+    def __sub__(self, other: Factor) -> Poly:
+        return self + Poly.of(other) * -1
+
+    def __mul__(self, other: Factor) -> Poly:
+        out = [
+            Monomial(a.coefficient * b.coefficient, a.operands + b.operands)
+            for a in self.monomials
+            for b in Poly.of(other).monomials
+        ]
+        if any(len(m.operands) > MAX_DEGREE or abs(m.coefficient) > _LARGEST_COEFFICIENT for m in out):
+            raise CircuitError("circuit-degree", "a monomial of degree above three, or too large a coefficient")
+        return Poly(tuple(out))
+
+
+def term(value: Factor, *others: Factor) -> Poly:
+    """The product of its arguments, as a polynomial."""
+    out = Poly.of(value)
+    for other in others:
+        out = out * other
+    return out
