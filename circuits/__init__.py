@@ -1,1 +1,1 @@
-"""Circuits: one file per operation and one per architecture, each with its equations numbered in its docstring."""
+"""Circuits: one file per operation and one per architecture, each with its equations in its docstring."""

@@ -1,6 +1,7 @@
 """Grouped-query attention: scores, softmax, weighted values, and one division a row.
 
-Query rows are (t, h) with h = g M + m (G = key-value heads, M = query heads for each), key and value rows (j, g):
+Query rows are (t, h) with h = g M + m (G = key-value heads, M = query heads for each), key and value rows
+(j, g):
 
     (ATT.1)  s[(t,g,m), j] = clamp16(round(sum_k q[(t,g,m), k] k[(j,g), k] / 2^s))     over the whole square
     (ATT.2)  e, d = softmax(s)                                                        (SOFT.1-3)
@@ -10,8 +11,8 @@ Query rows are (t, h) with h = g M + m (G = key-value heads, M = query heads for
 
 inv = floor(2^46 / d) is unique by (ATT.4). n is committed, and defined by (ATT.3): no range check.
 
-Bounds: 2^15 <= d <= T 2^15, so inv <= 2^31 and d inv <= T 2^46. e >= 0 gives |n| <= d max|v|, and inv <= 2^46 / d, so
--2^61 <= n inv <= 2^46 (2^15 - 1).
+Bounds: 2^15 <= d <= T 2^15, so inv <= 2^31 and d inv <= T 2^46. e >= 0 gives |n| <= d max|v|, and inv <=
+2^46 / d, so -2^61 <= n inv <= 2^46 (2^15 - 1).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fractions import Fraction
 from assay.circuits import limbs
 from assay.circuits.rounding import round_shift, rounded
 from assay.circuits.softmax import EXP_BITS, Softmax, softmax
+
 from assay.graph import Builder, Interval, Limb, Wire, term
 from assay.graph.builder import recombine
 
@@ -31,7 +33,7 @@ SCORE_BITS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionShape:
-    """Heads, window (0: every earlier position), the shifts of (ATT.1) and (ATT.5), and the unit of a score."""
+    """Heads, window (0: every earlier position), the shifts of (ATT.1) and (ATT.5), the unit of a score."""
 
     kv_heads: int
     group_size: int

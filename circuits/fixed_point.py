@@ -1,8 +1,8 @@
 """Function values for public tables, the same on every machine.
 
-Everything is computed with Python integers and `decimal` at 50 digits, whose `exp`, `ln` and `sqrt` are correctly
-rounded by specification; nothing depends on a floating-point unit or a libm. Errors stay below 2^-100 of a unit, so
-the rounded entries are the correct ones unless a true value lies that close to a tie.
+Everything is computed with Python integers and `decimal` at 50 digits, whose `exp`, `ln` and `sqrt` are
+correctly rounded by specification; nothing depends on a floating-point unit or a libm. Errors stay below
+2^-100 of a unit, so the rounded entries are the correct ones unless a true value lies that close to a tie.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _gelu_of(x: Decimal, slope: Decimal) -> int:
 def rotary(
     positions: int, head_dim: int, theta: float, bits: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """cos and sin of position * theta^(-2k / head_dim), [positions, head_dim / 2], with `bits` fraction bits."""
+    """cos and sin of position * theta^(-2k / head_dim), [positions, head_dim / 2], `bits` fraction bits."""
     half = head_dim // 2
     cos, sin = np.empty((positions, half), np.int64), np.empty((positions, half), np.int64)
     for k, (c, s) in enumerate(_first_angles(head_dim, theta)):

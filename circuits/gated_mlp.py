@@ -8,8 +8,8 @@ t = gate with ft fraction bits and u = up with fu, both wide (never clamped):
     (GATE.4)  acc_u = 2^s' u + ...                                            (ROUND.1)
     (GATE.5)  y = clamp(round((select G u + positive t u) / 2^s''))           (CLAMP.1-3)
 
-So gelu is its table for |t| < 2^15, t itself above, and 0 below: with ft <= 12 the table ends at |x| >= 8, where gelu
-differs from these by less than 2^-40. The activation is never committed.
+So gelu is its table for |t| < 2^15, t itself above, and 0 below: with ft <= 12 the table ends at |x| >= 8,
+where gelu differs from these by less than 2^-40. The activation is never committed.
 
 Bounds: |G| <= 2^15 and |t|, |u| from the bounds of their accumulators.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 from assay.circuits import limbs
 from assay.circuits.fixed_point import gelu
 from assay.circuits.rounding import half_of, overflow_limb, rounded, rounded_bounds, saturation
+
 from assay.graph import Accumulator, Builder, Limb, Poly, Wire, term
 from assay.graph.builder import recombine
 
@@ -31,8 +32,10 @@ def gelu_table(b: Builder, fraction_bits: int) -> int:
     return b.function_table(f"gelu.{fraction_bits}", 0, [gelu(_HALF, fraction_bits)])
 
 
-def activation(b: Builder, name: str, acc: Accumulator, *, shift: int, fraction_bits: int) -> tuple[Poly, Poly]:
-    """select G and positive t of (GATE.1-3), the two parts of gelu(gate) with `fraction_bits` fraction bits."""
+def activation(
+    b: Builder, name: str, acc: Accumulator, *, shift: int, fraction_bits: int
+) -> tuple[Poly, Poly]:
+    """select G and positive t of (GATE.1-3), the two parts of gelu(gate), `fraction_bits` fraction bits."""
     low = limbs.unsigned("r", shift)
     middle = Limb.unsigned("lo", TABLE_BITS, checked=False)
     high = overflow_limb(rounded_bounds(acc.bounds, shift), TABLE_BITS)
@@ -43,14 +46,16 @@ def activation(b: Builder, name: str, acc: Accumulator, *, shift: int, fraction_
         f"{name}.bounds",
         recombine([middle, high], [lo, hi]) - _HALF,
         rounded_bounds(acc.bounds, shift),
-        "(GATE.1): t = floor((acc + 2^(s-1)) / 2^s), r, lo and hi being in their ranges, and acc is in its bounds",
+        "(GATE.1): t = floor((acc + 2^(s-1)) / 2^s) as r, lo, hi are in their ranges; acc is in its bounds",
     )
     (value,) = b.table_map(f"{name}.gelu", gelu_table(b, fraction_bits), lo, lo.domain, ["value"])
     select, positive = saturation(b, name, hi)
     return term(select, value), term(positive, t)
 
 
-def gated_product(b: Builder, name: str, parts: tuple[Poly, Poly], up: Wire, *, shift: int, bits: int) -> Wire:
+def gated_product(
+    b: Builder, name: str, parts: tuple[Poly, Poly], up: Wire, *, shift: int, bits: int
+) -> Wire:
     """y of (GATE.5), `bits` signed bits."""
     inside, above = parts
     return rounded(b, name, b.value(inside * up + above * up, up.domain), shift, bits)

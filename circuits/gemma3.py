@@ -11,8 +11,9 @@
     (G3.9)   y_2  = rms_norm(clamp(a down_proj^T), post_feedforward_norm) LIN, NORM
     (G3.10)  boundary.(l+1) = clamp26(round(x + y_1 + y_2))               RES.3
 
-Rows are positions 0 to T - 1; heads are split by seeing [T, H n] as [T H, n]. Widths follow from the bounds of what
-came before: a value that feeds a norm stays wide as long as n max^2 < 2^62, else it is clamped to what fits.
+Rows are positions 0 to T - 1; heads are split by seeing [T, H n] as [T H, n]. Widths follow from the bounds
+of what came before: a value that feeds a norm stays wide as long as n max^2 < 2^62, else it is clamped to
+what fits.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-from assay.circuits.attention import AttentionShape, attention
+from assay.circuits.attention import INVERSE_BITS, AttentionShape, attention
 from assay.circuits.fixed_point import inverse_sqrt_times
 from assay.circuits.gated_mlp import activation, gated_product
 from assay.circuits.linear import linear
@@ -32,7 +33,10 @@ from assay.circuits.rms_norm import epsilon, rms_norm
 from assay.circuits.rope import angle_tables, rope
 from assay.circuits.rounding import round_shift, rounded, rounded_bounds
 from assay.circuits.scales import LayerScales
-from assay.graph import Accumulator, Builder, CircuitError, Wire
+
+from assay.graph import Accumulator, Builder, CircuitError, PublicTable, Wire
+
+Angles: TypeAlias = tuple[PublicTable, PublicTable]
 
 VALUE_BITS = 16
 _WIDE = 32  # signed bits of a norm's output: never clamped, bounds are narrower
@@ -116,11 +120,16 @@ class _Layer:
         s, shape = self.scales, self.shape
         width = shape.kv_heads * shape.head_dim
         angles = angle_tables(self.b, self.tokens, shape.head_dim, shape.theta)
-        q = self._rotated("q", h, shape.heads, (s.q_proj, s.q_norm), angles)
-        k = self._rotated("k", h, shape.kv_heads, (s.k_proj, s.k_norm), angles)
+        q = self._rotated("q", h, shape.heads, (s.q_proj, s.q_norm, s.q_rope), angles)
+        k = self._rotated("k", h, shape.kv_heads, (s.k_proj, s.k_norm, s.k_rope), angles)
         weight = self._weight("v_proj", width, shape.hidden)
         v = linear(
-            self.b, "v_proj", h, weight, shift=s.linear_shift("v_proj", s.input_norm, s.v_proj), bits=VALUE_BITS
+            self.b,
+            "v_proj",
+            h,
+            weight,
+            shift=s.linear_shift("v_proj", s.input_norm, s.v_proj),
+            bits=VALUE_BITS,
         )
         o = attention(self.b, q, k, self._by_head(v, shape.kv_heads), self._attention_shape())
         o = o.reshape(self.tokens, shape.heads * shape.head_dim)
@@ -129,15 +138,21 @@ class _Layer:
         return self._norm("post_attention_norm", y, s.o_proj, s.residual_in, bits=bits)
 
     def _rotated(
-        self, name: str, h: Wire, heads: int, fractions: tuple[int, int], angles: Any
+        self, name: str, h: Wire, heads: int, fractions: tuple[int, int, int], angles: Angles
     ) -> Wire:
         """Queries or keys with their norm and position, [T * heads, head_dim]."""
-        projected, normed = fractions
+        projected, normed, turned = fractions
         x = self._normable(
-            f"{name}_proj", h, heads * self.shape.head_dim, self.scales.input_norm, projected, self.shape.head_dim
+            f"{name}_proj",
+            h,
+            heads * self.shape.head_dim,
+            self.scales.input_norm,
+            projected,
+            self.shape.head_dim,
         )
-        y = self._norm(f"{name}_norm", self._by_head(x, heads), projected, normed, bits=VALUE_BITS)
-        return rope(self.b, f"{name}_rope", y, angles, heads=heads)
+        y = self._norm(f"{name}_norm", self._by_head(x, heads), projected, normed)
+        shift = self.scales.rope_shift(normed, turned)
+        return rope(self.b, f"{name}_rope", y, angles, heads=heads, shift=shift)
 
     def _fed_forward(self, x: Wire) -> Wire:
         """y_2, (G3.7-9)."""
@@ -177,10 +192,8 @@ class _Layer:
             eps=epsilon(self.shape.eps, x.cols, fraction),
         )
 
-    def _normable(
-        self, name: str, x: Wire, width: int, into: int, out: int, row: int | None = None
-    ) -> Wire:
-        """A linear layer whose output feeds a norm over rows of `row` entries: as wide as its squares may be."""
+    def _normable(self, name: str, x: Wire, width: int, into: int, out: int, row: int | None = None) -> Wire:
+        """A linear layer whose output feeds a norm over `row` entries: as wide as its squares may be."""
         acc = self.b.product_nt(x, self._weight(name, width, x.cols))
         return _normable(self.b, name, acc, self.scales.linear_shift(name, into, out), row or width)
 
@@ -191,7 +204,7 @@ class _Layer:
             group_size=shape.heads // shape.kv_heads,
             window=shape.window if shape.window < self.tokens else 0,
             score_shift=s.score_shift,
-            output_shift=46 + s.v_proj - s.attention,
+            output_shift=INVERSE_BITS + s.v_proj - s.attention,
             rate=inverse_sqrt_times(s.scores, shape.query_scalar),
         )
 
@@ -212,5 +225,7 @@ def _addend_bits(hidden: int) -> int:
     """Signed width of y_1 such that the squares of x + y_1 stay below 2^62, at most 32."""
     left = isqrt(_SQUARES // hidden) - (1 << (RESIDUAL_BITS - 1))
     if left < 2:
-        raise CircuitError("circuit-bound", f"a residual stream of {hidden} entries does not close over the field")
+        raise CircuitError(
+            "circuit-bound", f"a residual stream of {hidden} entries does not close over the field"
+        )
     return min(left.bit_length(), _WIDE)

@@ -1,7 +1,7 @@
 """The unique fixed-point inverse square root of a row quantity, W ~ 2^46 / sqrt(v).
 
-v is an integer in [1, 2^62), one a row. Let i = floor(log4 v) (31 values), P = 2^(30-i) and U = 4^(i+1) - 1. Then
-v P^2 lies in [2^60, 2^62), and its upper 30 bits v' are v normalised:
+v is an integer in [1, 2^62), one a row. Let i = floor(log4 v) (31 values), P = 2^(30-i) and U = 4^(i+1) -
+1. Then v P^2 lies in [2^60, 2^62), and its upper 30 bits v' are v normalised:
 
     (ISQRT.1)  (i, P, 2^32 / P, U) in NORMALISE
     (ISQRT.2)  U - v = limbs,                     0 <= U - v < 2^62
@@ -10,14 +10,16 @@ v P^2 lies in [2^60, 2^62), and its upper 30 bits v' are v normalised:
     (ISQRT.5)  (2 w + 1) v' - 1 = a + b,          0 <= b < 2^48
     (ISQRT.6)  W = w P
 
-Unique: (ISQRT.2) gives v <= U as integers, so v P^2 < 4^(i+1) 4^(30-i) = 2^62 does not wrap; were i too large,
-v P^2 < 2^60 and v' < 2^28. (ISQRT.4-5) say w^2 v' <= 2^60 < (w + 1)^2 v', that is w = floor(sqrt(2^60 / v')). Without
-(ISQRT.2), v P^2 wraps and a second witness exists.
+Unique: (ISQRT.2) gives v <= U as integers, so v P^2 < 4^(i+1) 4^(30-i) = 2^62 does not wrap; were i too
+large, v P^2 < 2^60 and v' < 2^28. (ISQRT.4-5) say w^2 v' <= 2^60 < (w + 1)^2 v', that is w =
+floor(sqrt(2^60 / v')). Without (ISQRT.2), v P^2 wraps and a second witness exists.
 
-With P = 2^(16-t+a), 4^a and 4^t the factors of v 4^a = v' 4^t + rem, this is the same v' (r = rem 4^(16-t)): one
-fixed shift instead of a variable one, so that the remainder needs two limbs and no upper bound that depends on t.
+With P = 2^(16-t+a), 4^a and 4^t the factors of v 4^a = v' 4^t + rem, this is the same v' (r = rem
+4^(16-t)): one fixed shift instead of a variable one, so that the remainder needs two limbs and no upper
+bound that depends on t.
 
-Length: if sum of x^2 <= v then sqrt(sum (x W)^2) <= sqrt(v) w P; v P^2 < 2^32 (v' + 1) and w^2 v' <= 2^60 give
+Length: if sum of x^2 <= v then sqrt(sum (x W)^2) <= sqrt(v) w P; v P^2 < 2^32 (v' + 1) and w^2 v' <= 2^60
+give
     (ISQRT.7)  |x W|^2 <= w^2 (v' + 1) 2^32 <= 2^92 (1 + 2^-28),   so |x| W <= 2^46 (1 + 2^-28).
 W is biased low by a relative error of at most 2^-15 + 2^-28.
 """
@@ -25,6 +27,7 @@ W is biased low by a relative error of at most 2^-15 + 2^-28.
 from __future__ import annotations
 
 from assay.circuits import limbs
+
 from assay.graph import Builder, Interval, Limb, Wire, term
 from assay.graph.builder import recombine
 

@@ -5,7 +5,8 @@ A b-bit quantity is committed as limbs of 16 bits, the last one narrower with a 
     (LIMB.1)  v = l_0 + 2^16 l_1 + ... + 2^(16 k) l_k
     (LIMB.2)  0 <= l_i < 2^16 for i < k,   0 <= l_k < 2^(b - 16 k)   by lookup, one a limb
 
-A signed quantity has its last limb in [-2^(c-1), 2^(c-1)), c = b - 16 k; its lookup adds 2^(c-1). Limbs are unique.
+A signed quantity has its last limb in [-2^(c-1), 2^(c-1)), c = b - 16 k; its lookup adds 2^(c-1). Limbs are
+unique.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ Bounds: |acc| <= in max|x| 2^15, or length(x) sqrt(in) 2^15 where x comes from a
 from __future__ import annotations
 
 from assay.circuits.rounding import round_shift, rounded
+
 from assay.graph import Builder, Wire
 
 

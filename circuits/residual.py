@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from assay.circuits import limbs
 from assay.circuits.rounding import rounded
+
 from assay.graph import Builder, Wire
 
 BITS = 26

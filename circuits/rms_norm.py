@@ -1,6 +1,7 @@
 """RMS norm of each row, with one rounding.
 
-x [R, n] integers with f fraction bits; the gain is an int16 tensor, gain * sqrt(n) * 2^fg; e = max(1, eps n 4^f).
+x [R, n] integers with f fraction bits; the gain is an int16 tensor, gain * sqrt(n) * 2^fg; e = max(1, eps n
+4^f).
 
     (NORM.1)  v[i] = sum_j x[i, j]^2 + e,         1 <= v < 2^62
     (NORM.2)  W[i] = 2^46 / sqrt(v[i])            (inverse_sqrt: ISQRT.1-6)
@@ -8,8 +9,8 @@ x [R, n] integers with f fraction bits; the gain is an int16 tensor, gain * sqrt
 
 so that y has 46 + fg - s fraction bits: x W = 2^46 x / sqrt(sum x^2 + eps n), and sqrt(n) is in the gain.
 
-Bounds: n max|x|^2 + e < 2^62 from sizes. |x W| <= 2^46 (1 + 2^-28) for each x and for the whole row, by (ISQRT.7),
-so |acc| <= 2^61 (1 + 2^-28) and the row of y has length at most 2^(61-s) (1 + 2^-28) + sqrt(n).
+Bounds: n max|x|^2 + e < 2^62 from sizes. |x W| <= 2^46 (1 + 2^-28) for each x and for the whole row, by
+(ISQRT.7), so |acc| <= 2^61 (1 + 2^-28) and the row of y has length at most 2^(61-s) (1 + 2^-28) + sqrt(n).
 Gains lie in +-(2^15 - 1) in a model of ours: -2^15 would not be unsound, but its row might have no witness.
 """
 
@@ -20,6 +21,7 @@ from math import isqrt
 
 from assay.circuits.inverse_sqrt import LENGTH, VALUE_BITS, inverse_sqrt
 from assay.circuits.rounding import rounded
+
 from assay.graph import Builder, CircuitError, Interval, Wire, term
 
 LARGEST_GAIN = (1 << 15) - 1
@@ -60,7 +62,8 @@ def _row_factor(b: Builder, name: str, x: Wire, eps: int) -> Wire:
     largest = squares.bounds.hi + eps
     if largest >= 1 << VALUE_BITS:
         raise CircuitError(
-            "circuit-bound", f"{name}: the sum of {x.cols} squares can reach {largest}, the limit is 2^{VALUE_BITS}"
+            "circuit-bound",
+            f"{name}: the sum of {x.cols} squares can reach {largest}, the limit is 2^{VALUE_BITS}",
         )
     v = b.commit(f"{name}.squares", squares, constant=eps)
     return inverse_sqrt(b, f"{name}.inverse", v)

@@ -1,15 +1,15 @@
 """Rotary position embedding of queries and keys.
 
-Row (t, h) of x [T * heads, n] is a head's vector at position t; element j is paired with j xor n/2. With public tables
-C[t, j] = round(2^14 cos) and S[t, j] = -+round(2^14 sin), the sign minus for j < n/2:
+Row (t, h) of x [T * heads, n] is a head's vector at position t; element j is paired with j xor n/2. With
+public tables C[t, j] = round(2^14 cos) and S[t, j] = -+round(2^14 sin), the sign minus for j < n/2:
 
-    (ROPE.1)  y[(t,h), j] = round((x[(t,h), j] C[t, j] + x[(t,h), j ^ n/2] S[t, j]) / 2^15)
+    (ROPE.1)  y[(t,h), j] = round((x[(t,h), j] C[t, j] + x[(t,h), j ^ n/2] S[t, j]) / 2^s)
 
-so y has one fraction bit less than x, and fits 16 bits with it.
+so y has 14 - s fraction bits more than x.
 
-Bounds: |acc| <= 2^15 max(|C| + |S|) <= 2^15 * 2^14.5 + 2^15, below 2^30. Lengths: a pair (x, x') turns into a vector
-of length at most (2^14 + 1) |(x, x')| (C^2 + S^2 <= 2^28 + 2^15 + 1), so the row's length at most halves, up to
-rounding, 2^-14 and sqrt(n) / 2.
+Bounds: |acc| <= max|x| max(|C| + |S|), about max|x| 2^14.5. Lengths: a pair (x, x') turns into a vector of
+length at most (2^14 + 1) |(x, x')|, since C^2 + S^2 <= (2^14 + 1)^2; a row of y is then at most (2^14 + 1)
+/ 2^s as long as the row of x, plus sqrt(n) / 2 for rounding.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
-
 from assay.circuits.fixed_point import rotary
 from assay.circuits.rounding import round_shift
+
 from assay.graph import Builder, Interval, PublicTable, Wire, term
 
 ANGLE_BITS = 14
-SHIFT = ANGLE_BITS + 1
 
 
 @lru_cache(maxsize=4)
-def angles(positions: int, head_dim: int, theta: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def angles(
+    positions: int, head_dim: int, theta: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """C and S of (ROPE.1), [positions, head_dim]."""
     cos, sin = rotary(positions, head_dim, theta, ANGLE_BITS)
     return np.hstack([cos, cos]), np.hstack([-sin, sin])
@@ -41,17 +42,19 @@ def angle_tables(b: Builder, positions: int, head_dim: int, theta: float) -> tup
     return b.public("rope.cos", cos), b.public("rope.sin", sin)
 
 
-def rope(b: Builder, name: str, x: Wire, tables: tuple[PublicTable, PublicTable], *, heads: int) -> Wire:
+def rope(
+    b: Builder, name: str, x: Wire, tables: tuple[PublicTable, PublicTable], *, heads: int, shift: int
+) -> Wire:
     """y [T * heads, n] of (ROPE.1)."""
     cos, sin = tables
     turned = term(x, cos.every(heads)) + term(x.swap(x.cols // 2), sin.every(heads))
     reach = x.bounds.magnitude * int((np.abs(cos.values) + np.abs(sin.values)).max())
-    y = round_shift(b, name, b.value(turned, x.domain).bounded(Interval(-reach, reach)), SHIFT)
+    y = round_shift(b, name, b.value(turned, x.domain).bounded(Interval(-reach, reach)), shift)
     length = x.length or isqrt(x.cols * x.bounds.magnitude**2) + 1
     return b.wire_fact(
         f"{name}.length",
         y,
         y.bounds,
-        "(ROPE.1): a pair is turned and scaled by at most 2^14 + 1, then halved; rounding adds at most sqrt(n) / 2",
-        length=(length * ((1 << ANGLE_BITS) + 1) >> SHIFT) + isqrt(x.cols) + 2,
+        "(ROPE.1): a pair is turned and scaled by at most (2^14 + 1) / 2^s; rounding adds at most sqrt(n) / 2",
+        length=(length * ((1 << ANGLE_BITS) + 1) >> shift) + isqrt(x.cols) + 2,
     )

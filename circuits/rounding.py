@@ -10,16 +10,18 @@ and with a clamp to b signed bits, B = 2^(b-1),
     (CLAMP.2)  (hi, select, positive) in CLAMP: (0, 1, 0), (hi < 0, 0, 0), (hi > 0, 0, 1)
     (CLAMP.3)  y + B = select lo + (2^b - 1) positive
 
-so that y = min(max(floor(acc / 2^s + 1/2), -B), B - 1). The accumulator is an einsum's output or a polynomial and is
-never committed. With s = 0 there is no r. The clamp is left out where the accumulator's bounds show that it never acts.
+so that y = min(max(floor(acc / 2^s + 1/2), -B), B - 1). The accumulator is an einsum's output or a
+polynomial and is never committed. With s = 0 there is no r. The clamp is left out where the accumulator's
+bounds show that it never acts.
 
-Bounds: (CLAMP.2) has hi over all values that the accumulator's bounds allow, at most 2^16 of them; both sides of every
-relation are checked to stay below 2^62 when the circuit is finished.
+Bounds: (CLAMP.2) has hi over all values that the accumulator's bounds allow, at most 2^16 of them; both
+sides of every relation are checked to stay below 2^62 when the circuit is finished.
 """
 
 from __future__ import annotations
 
 from assay.circuits import limbs
+
 from assay.graph import Accumulator, Builder, CircuitError, Interval, Limb, Poly, Wire, term
 from assay.graph.builder import recombine
 
@@ -76,7 +78,9 @@ def clamped_round(
     d = acc.domain
     y = b.tensor(f"{name}.y", d.rows, d.cols, Interval.signed(bits)) if into is None else into
     b.tensor_fact(
-        f"{name}.clamp", y, "(CLAMP.2-3): select and positive are never both 1, and 0 <= lo < 2^b: 0 <= y + B < 2^b"
+        f"{name}.clamp",
+        y,
+        "(CLAMP.2-3): select and positive are never both 1, and 0 <= lo < 2^b: 0 <= y + B < 2^b",
     )
     chosen = term(select, lo) + term(positive) * ((1 << bits) - 1) - half
     return b.assign(f"{name}.saturate", y, chosen)

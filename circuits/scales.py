@@ -1,7 +1,7 @@
 """The scales of an exact model: how many fraction bits each committed quantity has.
 
-A real quantity a is the integer round(a * 2^f); f is the site's fraction bits. All re-quantisations are then pure
-shifts, and a circuit needs nothing but these numbers and the shapes. They are public.
+A real quantity a is the integer round(a * 2^f); f is the site's fraction bits. All re-quantisations are
+then pure shifts, and a circuit needs nothing but these numbers and the shapes. They are public.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from assay.circuits.rope import SHIFT as ROPE_SHIFT
+from assay.circuits.rope import ANGLE_BITS
+
 from assay.graph import CircuitError
 
 INVERSE_ROOT_BITS = 46
@@ -31,8 +32,8 @@ _LIMIT = 62
 class LayerScales:
     """Fraction bits of one Gemma 3 layer.
 
-    `weights` has the 13 weight tensors (a gain's count is that of gain * sqrt(n)). `scores` are q k before the division
-    by sqrt(query scalar). `product_bits` is the signed width of gelu(gate) * up.
+    `weights` has the 13 weight tensors (a gain's count is that of gain * sqrt(n)). `scores` are q k before
+    the division by sqrt(query scalar). `product_bits` is the signed width of gelu(gate) * up.
     """
 
     residual_in: int
@@ -43,6 +44,8 @@ class LayerScales:
     v_proj: int
     q_norm: int
     k_norm: int
+    q_rope: int
+    k_rope: int
     scores: int
     attention: int
     o_proj: int
@@ -61,7 +64,9 @@ class LayerScales:
         if any(type(v) is not int or not -_LIMIT <= v <= _LIMIT for v in numbers):
             raise CircuitError("circuit-scale", f"scales: fraction bits are integers of at most {_LIMIT}")
         if self.residual_out > self.residual_in:
-            raise CircuitError("circuit-scale", "scales: a boundary has more fraction bits than the one before it")
+            raise CircuitError(
+                "circuit-scale", "scales: a boundary has more fraction bits than the one before it"
+            )
 
     def norm_shift(self, norm: str, out: int) -> int:
         """Shift of NORM.3 for an output of `out` fraction bits."""
@@ -73,9 +78,13 @@ class LayerScales:
 
     @property
     def score_shift(self) -> int:
-        """Shift of ATT.1; rotary embedding costs a fraction bit on each side."""
-        lost = 2 * (ROPE_SHIFT - 14)
-        return self.q_norm + self.k_norm - lost - self.scores
+        """Shift of ATT.1."""
+        return self.q_rope + self.k_rope - self.scores
+
+    @staticmethod
+    def rope_shift(normed: int, turned: int) -> int:
+        """Shift of ROPE.1 from `normed` to `turned` fraction bits."""
+        return normed + ANGLE_BITS - turned
 
     @property
     def product_shift(self) -> int:
@@ -134,5 +143,6 @@ class ModelScales:
         if set(raw) != {"layers", "weights"}:
             raise CircuitError("circuit-scale", "scales: missing or unknown fields")
         return cls(
-            layers=tuple(LayerScales.from_dict(layer) for layer in raw["layers"]), weights=dict(raw["weights"])
+            layers=tuple(LayerScales.from_dict(layer) for layer in raw["layers"]),
+            weights=dict(raw["weights"]),
         )

@@ -1,15 +1,16 @@
 """Causal softmax without its division: e = exp(s - max), un-normalised, and the row sum.
 
-Row (t, h) of scores s [T * heads, T], int16, f fraction bits; existing cells j <= t, and j > t - window in a sliding
-layer. Masked scores are committed with the square but read by nothing.
+Row (t, h) of scores s [T * heads, T], int16, f fraction bits; existing cells j <= t, and j > t - window in
+a sliding layer. Masked scores are committed with the square but read by nothing.
 
     (SOFT.1)  (m[i] - s[i, j], e[i, j], z[i, j]) in EXP on the existing cells
     (SOFT.2)  zeros[i] = sum_j z[i, j],  0 <= zeros - 1 < 2^16
     (SOFT.3)  d[i] = sum_j e[i, j]
 
-EXP has rows (k, round(2^15 exp(-k c)), [k = 0]), 0 <= k < 2^16, c = 2^-f / sqrt(query scalar): the division of scores
-by sqrt(query scalar) is in the table. (SOFT.1) makes m an upper bound and (SOFT.2) makes it attained, so m is the
-maximum. 0 <= m - s < 2^16 for int16 scores: nothing to clamp, and no range check of m.
+EXP has rows (k, round(2^15 exp(-k c)), [k = 0]), 0 <= k < 2^16, c = 2^-f / sqrt(query scalar): the division
+of scores by sqrt(query scalar) is in the table. (SOFT.1) makes m an upper bound and (SOFT.2) makes it
+attained, so m is the maximum. 0 <= m - s < 2^16 for int16 scores: nothing to clamp, and no range check of
+m.
 
 Bounds: 2^15 <= d <= T 2^15 < 2^62, since z = 1 somewhere and e = 2^15 there.
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from assay.circuits.fixed_point import exponential
+
 from assay.graph import Builder, Domain, Interval, Ragged, Wire
 
 EXP_BITS = 15

@@ -1,5 +1,5 @@
-// Nanoseconds for a unit of work of each hot kernel on one thread: the least of several runs, on the accelerated
-// path and (with the argument --portable) on the portable one.
+// Nanoseconds of processor time for a unit of work of each hot kernel on one thread: the least of several
+// runs. With the argument --portable, on the portable path.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -74,7 +74,8 @@ void bench_encode_at() {
   const std::vector<Ext<D>> coeffs = random_exts<D>(code.degree_bound());
   std::vector<uint32_t> columns(194);
   for (uint32_t& j : columns) j = static_cast<uint32_t>(next_random() % code.length());
-  report("encode_at, 194 columns", D, nanoseconds(1, [&] { (void)code.encode_at<D>(coeffs, columns); }), "call");
+  report("encode_at, 194 columns", D, nanoseconds(1, [&] { (void)code.encode_at<D>(coeffs, columns); }),
+         "call");
 }
 
 template <int D, class T>
@@ -86,17 +87,18 @@ void bench_cells(const char* rows_name, const char* dots_name, const char* block
   std::vector<uint32_t> index(kBlocks);
   for (size_t i = 0; i < kBlocks; ++i) index[i] = static_cast<uint32_t>(i);
   const double units = kRows * kCols;
-  report(rows_name, D, nanoseconds(units, [&] {
-           accumulate_rows<D, T>(cells.data(), kCols, kRows, kCols, coef.data(), out.data());
-         }),
-         "cell");
-  report(dots_name, D, nanoseconds(units, [&] {
-           dot_blocks<D, T>(cells.data(), kBlocks, kBlock, coef.data(), out.data());
-         }),
-         "cell");
-  report(blocks_name, D, nanoseconds(units, [&] {
-           accumulate_blocks<D, T>(cells.data(), kBlock, index, coef.data(), out.data());
-         }),
+  report(
+      rows_name, D,
+      nanoseconds(units,
+                  [&] { accumulate_rows<D, T>(cells.data(), kCols, kRows, kCols, coef.data(), out.data()); }),
+      "cell");
+  report(
+      dots_name, D,
+      nanoseconds(units, [&] { dot_blocks<D, T>(cells.data(), kBlocks, kBlock, coef.data(), out.data()); }),
+      "cell");
+  report(blocks_name, D,
+         nanoseconds(units,
+                     [&] { accumulate_blocks<D, T>(cells.data(), kBlock, index, coef.data(), out.data()); }),
          "cell");
 }
 
@@ -129,11 +131,13 @@ void bench_products() {
   constexpr size_t n = 1 << 16;
   const std::vector<Ext<D>> a = random_exts<D>(n), b = random_exts<D>(n);
   volatile uint64_t sink = 0;
-  report("product, scalar", D, nanoseconds(n, [&] {
-           Ext<D> x = a[0];
-           for (size_t i = 0; i < n; ++i) x += a[i] * b[i];
-           sink = x.c[0].v;
-         }),
+  report("product, scalar", D,
+         nanoseconds(n,
+                     [&] {
+                       Ext<D> x = a[0];
+                       for (size_t i = 0; i < n; ++i) x += a[i] * b[i];
+                       for (const F c : x.c) sink = sink + c.v;
+                     }),
          "product");
   report("inner_product", D, nanoseconds(n, [&] { sink = inner_product<D>(a.data(), b.data(), n).c[0].v; }),
          "product");
@@ -151,23 +155,25 @@ void bench_fractions() {
   const Ext<D> r = random_exts<D>(1)[0];
   volatile uint64_t sink = 0;
   const double pairs = n / 2;
-  report("fraction_layer", D, nanoseconds(pairs, [&] {
-           fraction_layer<D>(pa.view(), qa.view(), n, p_out.view(), q_out.view());
-         }),
+  report("fraction_layer", D,
+         nanoseconds(pairs, [&] { fraction_layer<D>(pa.view(), qa.view(), n, p_out.view(), q_out.view()); }),
          "pair");
-  report("fraction_layer_ones", D, nanoseconds(pairs, [&] {
-           fraction_layer_ones<D>(qa.view(), n, p_out.view(), q_out.view());
-         }),
+  report("fraction_layer_ones", D,
+         nanoseconds(pairs, [&] { fraction_layer_ones<D>(qa.view(), n, p_out.view(), q_out.view()); }),
          "pair");
   report("fold", D, nanoseconds(pairs, [&] { fold<D>(pa.view(), n, r, p_out.view()); }), "pair");
-  report("fraction_round", D, nanoseconds(pairs, [&] {
-           sink = fraction_round<D>(pa.view(), pb.view(), qa.view(), qb.view(), eq.view(), n).zero.c[0].v;
-         }),
+  report("fraction_round", D,
+         nanoseconds(
+             pairs,
+             [&] {
+               sink = fraction_round<D>(pa.view(), pb.view(), qa.view(), qb.view(), eq.view(), n).zero.c[0].v;
+             }),
          "pair");
-  report("fraction_round_ones", D, nanoseconds(pairs, [&] {
-           sink = fraction_round_ones<D>(qa.view(), qb.view(), r, eq.view(), n).zero.c[0].v;
-         }),
-         "pair");
+  report(
+      "fraction_round_ones", D,
+      nanoseconds(pairs,
+                  [&] { sink = fraction_round_ones<D>(qa.view(), qb.view(), r, eq.view(), n).zero.c[0].v; }),
+      "pair");
 }
 
 template <int D>

@@ -1,7 +1,8 @@
 // The hot loops, behind an interface narrow enough for another device to implement.
 //
-// All functions are single-threaded, allocate at most a few kilobytes and give canonical field elements, so the
-// result does not depend on the instruction set. T is int16_t, int32_t or int64_t (|cell| < 2^62), D is 2 or 3.
+// All functions are single-threaded, allocate nothing and give canonical field elements, so the result does
+// not depend on the instruction set. T is int16_t, int32_t or int64_t (|cell| < 2^62), D is 2 or 3. Outputs
+// do not overlap inputs unless it says so.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,8 @@ namespace assay {
 
 // out[j] += sum over r < rows of coef[r] * cells[r*stride + j], j < cols.
 template <int D, class T>
-void accumulate_rows(const T* cells, size_t stride, size_t rows, size_t cols, const Ext<D>* coef, Ext<D>* out);
+void accumulate_rows(const T* cells, size_t stride, size_t rows, size_t cols, const Ext<D>* coef,
+                     Ext<D>* out);
 
 // out[b] = sum over j < block_len of weights[j] * cells[b*block_len + j], b < blocks.
 template <int D, class T>
@@ -84,9 +86,9 @@ struct ConstPlanes {
 template <int D>
 void eq_planes(std::span<const Ext<D>> point, Planes<D> out);
 
-// ---- Fractional sums (LogUp-GKR); every n below is even --------------------------------------------------
+// ---- Fractional sums (LogUp-GKR); every n is even, else std::invalid_argument -------------------------
 
-// One layer up the tree of fractions p/q: for i < n/2,
+// One layer of the tree of fractions p/q: for i < n/2,
 //   p_out[i] = p[2i]*q[2i+1] + p[2i+1]*q[2i],  q_out[i] = q[2i]*q[2i+1].
 // An output may be the corresponding input's own storage.
 template <int D>
@@ -116,7 +118,7 @@ RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, ConstPlanes<D>
 
 // The same where all numerators are 1: H(X) = sum over i of eq[i] * (qa(X) + qb(X) + lambda*qa(X)*qb(X)).
 template <int D>
-RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda, ConstPlanes<D> eq,
-                                 size_t n);
+RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda,
+                                 ConstPlanes<D> eq, size_t n);
 
 }  // namespace assay

@@ -233,7 +233,7 @@ class Evaluator {
       });
   }
 
-  // The row (4^a, 4^t, ...) that brings v into [2^28, 2^30).
+  // The row (up, down, ...) whose factors bring v into [2^28, 2^30): 2^28 <= floor(v up / down) < 2^30.
   static size_t normalising_row(const Table& table, int64_t v, const std::string& relation) {
     if (v < 1 || v >= kLimit) fail(relation, std::to_string(v) + " is outside [1, 2^62)");
     for (size_t row = 0; row < table.rows; ++row) {

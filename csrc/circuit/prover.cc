@@ -291,29 +291,21 @@ void SegmentProver<D>::prove_products() {
 
 template <int D>
 Fractions<D> SegmentProver<D>::leaves(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const {
-  const size_t n = c_.lookup_blocks() * kBlock;
-  Fractions<D> out{PlaneBuffer<D>(n), PlaneBuffer<D>(n)};
+  Fractions<D> out{{}, PlaneBuffer<D>(c_.lookup_blocks() * kBlock)};
+  const Planes<D> all = out.q.view();
   size_t base = 0;
   for (const Lookup& l : c_.lookups) {
     const Ext<D> start = fp.alpha - Ext<D>(F(table_ids[l.table]));
     const size_t stride = l.domain.row_blocks() * kBlock;
     parallel_for(l.domain.rows, 4, [&](size_t begin, size_t end) {
-      std::vector<std::vector<int64_t>> columns(l.columns.size(), std::vector<int64_t>(l.domain.cols));
+      std::vector<int64_t> column(l.domain.cols);
       for (size_t i = begin; i < end; ++i) {
-        const auto row = static_cast<uint32_t>(i);
-        for (size_t k = 0; k < columns.size(); ++k)
-          linear_poly_row(c_, witness_, l.columns[k], l.domain, row, columns[k]);
-        const auto [lo, hi] = l.domain.range(row);
-        for (size_t j = 0; j < stride; ++j) {
-          const size_t at = base + i * stride + j;
-          if (j < lo || j >= hi) {
-            out.q.set(at, Ext<D>::one());
-            continue;
-          }
-          Ext<D> q = start;
-          for (size_t k = 0; k < columns.size(); ++k) q -= fp.beta[k] * F::from_i64(columns[k][j]);
-          out.p.set(at, Ext<D>::one());
-          out.q.set(at, q);
+        const Planes<D> q = all.at(base + i * stride);
+        const auto [lo, hi] = l.domain.range(static_cast<uint32_t>(i));
+        for (size_t j = 0; j < stride; ++j) q.set(j, j < lo || j >= hi ? Ext<D>::one() : start);
+        for (size_t k = 0; k < l.columns.size(); ++k) {
+          linear_poly_row(c_, witness_, l.columns[k], l.domain, static_cast<uint32_t>(i), column);
+          for (size_t j = lo; j < hi; ++j) q.set(j, q.get(j) - fp.beta[k] * F::from_i64(column[j]));
         }
       }
     });
@@ -327,7 +319,7 @@ Ext<D> SegmentProver<D>::prove_lookups(std::span<const uint32_t> table_ids, cons
   const auto tree = prove_fraction_tree<D>(channel_, leaves(table_ids, fp), log_leaves(c_.lookup_blocks()));
   auto claim = lookup_claim<D>(functionals_, c_, segment_, table_ids, fp, tree.point);
   claims_.add(std::move(claim.claim), tree.q - claim.known);
-  return tree.fraction;
+  return tree.fraction - Ext<D>(F(absent_leaves(c_)));
 }
 
 template <int D>

@@ -190,18 +190,19 @@ template <int D>
 LookupClaim<D> lookup_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
                             std::span<const uint32_t> table_ids, const Fingerprint<D>& fp,
                             std::span<const Ext<D>> point) {
-  LookupClaim<D> out{named<D>(segment, "lookup"), {}, {}};
+  LookupClaim<D> out{named<D>(segment, "lookup"), {}};
+  Ext<D> all_exist;
   CellWeights<D> w;
   w.leaves = leaf_weights<D>(point);
   for (const Lookup& l : c.lookups) {
     const Ext<D> exists = indicator(l.domain, w);
-    out.indicator_sum += exists;
+    all_exist += exists;
     out.known += exists * (fp.alpha - Ext<D>(F(table_ids[l.table])));
     for (size_t k = 0; k < l.columns.size(); ++k)
       out.known += f.add_poly(out.claim, l.columns[k], -fp.beta[k], l.domain, w);
     w.leaf_base += l.domain.blocks();
   }
-  out.known += Ext<D>::one() - out.indicator_sum;  // absent leaves are 0/1
+  out.known += Ext<D>::one() - all_exist;  // absent leaves have the denominator one
   return out;
 }
 

@@ -102,12 +102,11 @@ template <int D>
 std::shared_ptr<const LeafWeights<D>> leaf_weights(std::span<const Ext<D>> point);
 
 // All lookups of a segment in one claim: it has the value  q - known  where q is the claim on the leaves'
-// denominators. `indicator_sum` is the extension of "this leaf exists", the claim on the numerators.
+// denominators.
 template <int D>
 struct LookupClaim {
   Claim<D> claim;
   Ext<D> known;
-  Ext<D> indicator_sum;
 };
 template <int D>
 LookupClaim<D> lookup_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
@@ -116,6 +115,11 @@ LookupClaim<D> lookup_claim(const Functionals<D>& f, const Circuit& c, std::stri
 
 // The number of leaves of a tree over so many blocks, as a power of two (at least one block).
 inline unsigned log_leaves(size_t blocks) { return kLogBlock + log2_ceil(blocks); }
+
+// Leaves of a segment's tree that are no lookup: 1/1 each.
+inline uint64_t absent_leaves(const Circuit& c) {
+  return (uint64_t{1} << log_leaves(c.lookup_blocks())) - c.lookup_count();
+}
 
 // ---- public values ----
 

@@ -5,7 +5,8 @@
 //   (C.3) row product  out(rho_rows) = sum over (i, k) of eq(rho_rows, i) x[i, k] y[i, k]
 //   (C.4) linear       0 = P(rho)
 //   (C.5) row sum      out(rho_rows) = sum over existing (i, j) of eq(rho_rows, i) x[i, j]
-//   (C.6) lookup       p(z) = [z exists],  q(z) = alpha - id - beta c_0(z) - beta^2 c_1(z) - ...
+//   (C.6) lookup       p(z) = 1,  q(z) = alpha - id - beta c_0(z) - beta^2 c_1(z) - ...  where leaf z exists,
+//                      q(z) = 1 elsewhere, so that the absent leaves add their number to the sum
 #pragma once
 
 #include "circuit/relations.h"
@@ -129,10 +130,9 @@ class SegmentVerifier {
     const Where where{segment_, "lookup"};
     const auto tree = verify_fraction_tree<Channel>(channel_, where, log_leaves(c_.lookup_blocks()));
     auto leaves = lookup_claim<D>(functionals_, c_, segment_, table_ids, fp, tree.point);
-    channel_.require_zero(tree.p - leaves.indicator_sum, "lookup.numerator", where,
-                          "a leaf's numerator is not one");
+    channel_.require_zero(tree.p - Ext<D>::one(), "lookup.numerator", where, "a leaf's numerator is not one");
     claims_.add(std::move(leaves.claim), tree.q - leaves.known);
-    return tree.fraction;
+    return tree.fraction - Ext<D>(F(absent_leaves(c_)));
   }
 
  public:

@@ -112,7 +112,9 @@ const uint64_t* Ntt::twiddle_powers(unsigned e) const {
 
 void Ntt::evaluate(unsigned residue, const F* coeffs, size_t count, F* values) const {
 #if defined(__x86_64__)
-  if (cpu::has_avx2() && log_n_ >= avx2::kMinLogNtt) return avx2::evaluate(*this, residue, coeffs, count, values);
+  if (cpu::has_avx2() && log_n_ >= avx2::kMinLogNtt) {
+    return avx2::evaluate(*this, residue, coeffs, count, values);
+  }
 #endif
   evaluate_portable(*this, residue, coeffs, count, values);
 }

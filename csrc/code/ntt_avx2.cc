@@ -1,6 +1,6 @@
-// Three levels at a time: a block of 8s elements is s transforms of size 8. Before such a transform element j is
-// multiplied by t^j; the transform itself takes only shifts and sums, on values not yet reduced, because its roots
-// are powers of two: w8 = -2^24. There is one reduction for each three levels.
+// Three levels at a time: a block of 8s elements is s transforms of size 8. Before such a transform element j
+// is multiplied by t^j; the transform itself takes only shifts and sums, on values not yet reduced, because
+// its roots are powers of two: w8 = -2^24. There is one reduction for each three levels.
 #include "code/ntt_avx2.h"
 
 #if defined(__x86_64__)
@@ -73,9 +73,11 @@ ASSAY_AVX2_INLINE Wide times_cube_root(Wide a, unsigned power) {
   return {negate(b.lo), negate(b.hi)};
 }
 
-// As many levels as make the rest a multiple of three: kRadix = 1, 2 or 4. Their twiddle is a cube root of unity.
+// As many levels as make the rest a multiple of three: kRadix = 1, 2 or 4. Their twiddle is a cube root of
+// unity.
 template <size_t kRadix>
-ASSAY_AVX2 void first_levels(unsigned shift, const uint64_t* coeffs, size_t count, size_t n, uint64_t* values) {
+ASSAY_AVX2 void first_levels(unsigned shift, const uint64_t* coeffs, size_t count, size_t n,
+                             uint64_t* values) {
   const size_t stride = n / kRadix;
   for (size_t i = 0; i < stride; i += 4) {
     Wide x[kRadix];
@@ -143,11 +145,13 @@ ASSAY_AVX2_INLINE void transform_rows(const uint64_t* twiddles, uint64_t* values
 }
 
 // Four blocks make a group of 28 twiddles.
-const uint64_t* block_twiddles(const uint64_t* powers, size_t block) { return powers + block / 4 * 28 + block % 4; }
+const uint64_t* block_twiddles(const uint64_t* powers, size_t block) {
+  return powers + block / 4 * 28 + block % 4;
+}
 
 // All levels of `count` blocks of 2^log_len, from number `first` on; one after the other, to stay in cache.
-ASSAY_AVX2 void transform_blocks(const Ntt& ntt, unsigned residue, unsigned log_len, size_t first, size_t count,
-                                 uint64_t* values) {
+ASSAY_AVX2 void transform_blocks(const Ntt& ntt, unsigned residue, unsigned log_len, size_t first,
+                                 size_t count, uint64_t* values) {
   const unsigned log_stride = log_len - 3;
   const uint64_t* powers = ntt.twiddle_powers(Ntt::shift_exponent(residue, log_stride));
   if (log_len == 3) {

@@ -36,12 +36,12 @@ class ReedSolomon {
   size_t degree_bound() const { return degree_bound_; }
   F point(size_t j) const;
 
-  // codeword[j] = c(point(j)) for c with degree_bound() coefficients; codeword holds length() symbols and does
-  // not overlap coeffs. Safe to call from many threads.
+  // codeword[j] = c(point(j)) for c with degree_bound() coefficients; codeword holds length() symbols and
+  // does not overlap coeffs. Safe to call from many threads.
   void encode(const F* coeffs, F* codeword) const;
 
-  // The symbols at the given columns (each < length(), repeats allowed) of the codeword over E. coeffs holds at
-  // most degree_bound() coefficients.
+  // The symbols at the given columns (each < length(), repeats allowed) of the codeword over E. coeffs holds
+  // at most degree_bound() coefficients.
   template <int D>
   std::vector<Ext<D>> encode_at(std::span<const Ext<D>> coeffs, std::span<const uint32_t> columns) const;
 

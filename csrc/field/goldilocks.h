@@ -90,8 +90,6 @@ inline constexpr F inverse(F a) { return pow(a, kModulus - 2); }
 inline constexpr F kGenerator = F(7);  // of the whole multiplicative group
 
 // A primitive 2^log_n-th root of unity, log_n <= 32.
-inline constexpr F root_of_unity(unsigned log_n) {
-  return pow(kGenerator, (kModulus - 1) >> log_n);
-}
+inline constexpr F root_of_unity(unsigned log_n) { return pow(kGenerator, (kModulus - 1) >> log_n); }
 
 }  // namespace assay

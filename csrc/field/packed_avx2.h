@@ -89,8 +89,9 @@ ASSAY_AVX2_INLINE Wide product(V a, V b) { return product(a, high_half(a), b, hi
 
 // The canonical value, for |lo|, |hi| < 2^(kBits - 1), kBits <= 60.
 //
-// Adding the multiples k*(2^32 hi-unit - 2^32) and j*p of zero makes hi >= 0 and lo so negative that the value
-// is h0 * 2^32 - n with h0 = hi mod 2^32 and n in [0, p): one borrow, and no further correction.
+// Adding k to hi with -2^32 k to lo, and j(2^32 - 1) to hi with j to lo, adds 0 and j p. It makes hi >= 0 and
+// lo so negative that the value is h0 * 2^32 - n with h0 = hi mod 2^32 and n in [0, p): one borrow, and no
+// further correction.
 template <int kBits>
 ASSAY_AVX2_INLINE V reduce(Wide x) {
   static_assert(kBits >= 33 && kBits <= 60);
@@ -218,7 +219,7 @@ ASSAY_AVX2_INLINE Ext<D> sum_lanes(const WideExt<D>& x) {
 
 // ---- Memory ----------------------------------------------------------------------------------------------
 
-// Four consecutive elements, in their order for D = 2 swapped in the middle: see the inverse below.
+// Four consecutive elements, in lanes of an order of their own that the store undoes.
 template <int D>
 ASSAY_AVX2_INLINE PackedExt<D> load_exts(const Ext<D>* p) {
   const uint64_t* w = reinterpret_cast<const uint64_t*>(p);

@@ -1,45 +1,42 @@
 // The prover of lookup/verifier.h.
 #pragma once
 
+#include "base/buffer.h"
 #include "lookup/verifier.h"
 
 namespace assay {
 
-// Vectors of E by coordinate planes, with their storage.
+// A vector of E by coordinate planes, with its storage; not initialised.
 template <int D>
 class PlaneBuffer {
  public:
   PlaneBuffer() = default;
-  explicit PlaneBuffer(size_t n) : n_(n) {
-    for (auto& p : planes_) p.resize(n);
-  }
+  explicit PlaneBuffer(size_t n) : n_(n), words_(n * D) {}
   size_t size() const { return n_; }
-  bool empty() const { return n_ == 0; }
   Planes<D> view() {
     Planes<D> v;
-    for (int d = 0; d < D; ++d) v.c[d] = planes_[d].data();
+    for (int d = 0; d < D; ++d) v.c[d] = words_.data() + d * n_;
     return v;
   }
   Ext<D> get(size_t i) const {
     Ext<D> r;
-    for (int d = 0; d < D; ++d) r.c[d] = F(planes_[d][i]);
+    for (int d = 0; d < D; ++d) r.c[d] = F(words_.data()[d * n_ + i]);
     return r;
   }
   void set(size_t i, const Ext<D>& x) {
-    for (int d = 0; d < D; ++d) planes_[d][i] = x.c[d].v;
+    for (int d = 0; d < D; ++d) words_.data()[d * n_ + i] = x.c[d].v;
   }
-  void release() { *this = PlaneBuffer(); }
 
  private:
   size_t n_ = 0;
-  std::array<std::vector<uint64_t>, D> planes_;
+  Buffer<uint64_t> words_;
 };
 
-// The leaves that exist come first (blocks in order); all others up to the tree's size are 0/1. Leaves that
-// do not exist inside a block are 0/1 as well.
+// The leaves of the blocks in use, in order; leaves beyond them have the denominator 1 and the numerator 0,
+// or 1 where all numerators are one.
 template <int D>
 struct Fractions {
-  PlaneBuffer<D> p;  // empty: the numerator is `exists`
+  PlaneBuffer<D> p;  // empty: all numerators are one
   PlaneBuffer<D> q;
 };
 

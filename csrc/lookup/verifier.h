@@ -5,6 +5,7 @@
 //     P(x) = P(x0) Q(x1) + P(x1) Q(x0),   Q(x) = Q(x0) Q(x1)                                     (L.1)
 // (children 2i and 2i + 1, the low bit first). The root P, Q is sent, with I and F:
 //     Q I = 1,   F = P I.                                                                        (L.2)
+// Leaves of no lookup pad the tree to a power of two; what they add to the sum is known (0 or their number).
 // Q I = 1 rules out a vanishing denominator; the sum of all F of lookups equals that of the tables.   (L.3)
 #pragma once
 

@@ -199,6 +199,7 @@ class ProofProver {
     parallel_for(cells, 1024, [&](size_t begin, size_t end) {
       for (size_t r = begin; r < end; ++r) {
         if (r >= table.rows) {
+          leaves.p.set(base + r, Ext<D>::zero());
           leaves.q.set(base + r, Ext<D>::one());
           continue;
         }

@@ -24,7 +24,8 @@ class Random {
   }
   // One in four is a value near a carry or a reduction.
   F field() {
-    static constexpr uint64_t edges[] = {0, 1, kModulus - 1, kModulus - 2, kEpsilon, kEpsilon + 1, kModulus - kEpsilon};
+    static constexpr uint64_t edges[] = {
+        0, 1, kModulus - 1, kModulus - 2, kEpsilon, kEpsilon + 1, kModulus - kEpsilon};
     const uint64_t x = next();
     return x % 4 == 0 ? F(edges[(x >> 8) % std::size(edges)]) : F::from_u64(next());
   }
@@ -72,8 +73,9 @@ TEST(points_follow_the_formula) {
   const ReedSolomon code(3, 3, 7);
   const F w = pow(F(7), (kModulus - 1) / 8);
   const uint64_t reversed[8] = {0, 4, 2, 6, 1, 5, 3, 7};
-  const F shift[7] = {F(1), F(kEpsilon), F(kEpsilon) * F(kEpsilon), F(7), F(7) * F(kEpsilon),
-                      F(7) * F(kEpsilon) * F(kEpsilon), F(49)};
+  const F shift[7] = {F(1), F(kEpsilon),        F(kEpsilon) * F(kEpsilon),
+                      F(7), F(7) * F(kEpsilon), F(7) * F(kEpsilon) * F(kEpsilon),
+                      F(49)};
   for (size_t j = 0; j < code.length(); ++j) CHECK_EQ(code.point(j), shift[j / 8] * pow(w, reversed[j % 8]));
   CHECK_EQ(pow(kCubeRoot, 3), F::one());
   CHECK_EQ(kCubeRoot, pow(F(2), 64));
@@ -121,7 +123,8 @@ TEST(encode_at_default_size) {
   const std::vector<F> coeffs = random.fields(code.degree_bound());
   const std::vector<F> codeword = encode(code, coeffs);
   CHECK(codeword == encode_portable(code, coeffs));
-  for (const size_t j : {size_t{0}, size_t{1}, size_t{131071}, size_t{131072}, size_t{300000}, size_t{393215}}) {
+  for (const size_t j :
+       {size_t{0}, size_t{1}, size_t{131071}, size_t{131072}, size_t{300000}, size_t{393215}}) {
     CHECK_EQ(codeword[j], horner(coeffs, code.point(j)));
   }
 }

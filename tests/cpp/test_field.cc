@@ -93,7 +93,8 @@ TEST(base_operations_match_the_remainder) {
 
 TEST(reduction_takes_any_128_bits) {
   Random random(3);
-  const uint64_t edges[] = {0, 1, kEpsilon - 1, kEpsilon, kEpsilon + 1, kModulus - 1, kModulus, kModulus + 1, ~uint64_t{0}};
+  const uint64_t edges[] = {
+      0, 1, kEpsilon - 1, kEpsilon, kEpsilon + 1, kModulus - 1, kModulus, kModulus + 1, ~uint64_t{0}};
   for (const uint64_t hi : edges) {
     for (const uint64_t lo : edges) {
       const u128 x = static_cast<u128>(hi) << 64 | lo;
@@ -235,7 +236,8 @@ ASSAY_AVX2 void packed_product(const uint64_t* a, const uint64_t* b, uint64_t* o
 
 TEST(packed_product_takes_any_64_bits) {
   if (!cpu::has_avx2()) return;
-  const uint64_t edges[] = {0, 1, kEpsilon, kEpsilon + 1, kModulus - 1, kModulus, ~uint64_t{0} - 1, ~uint64_t{0}};
+  const uint64_t edges[] = {0,           1, kEpsilon, kEpsilon + 1, kModulus - 1, kModulus, ~uint64_t{0} - 1,
+                            ~uint64_t{0}};
   for (const uint64_t x : edges) {
     for (const uint64_t y : edges) {
       const uint64_t a[4] = {x, y, x, y}, b[4] = {y, x, x, y};
@@ -249,7 +251,7 @@ TEST(packed_product_takes_any_64_bits) {
 template <int kBits>
 ASSAY_AVX2 uint64_t packed_reduce(int64_t lo, int64_t hi) {
   uint64_t out[4];
-  avx2::store(out, avx2::reduce<kBits>({_mm256_set1_epi64x(lo), _mm256_set1_epi64x(hi)}));
+  avx2::store(out, avx2::reduce<kBits>(avx2::Wide{_mm256_set1_epi64x(lo), _mm256_set1_epi64x(hi)}));
   CHECK(std::count(out, out + 4, out[0]) == 4);
   return out[0];
 }

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <type_traits>
+#include <stdexcept>
 #include <vector>
 
 #include "backend/kernels.h"
@@ -22,7 +22,8 @@ class Random {
     return z ^ (z >> 31);
   }
   F field() {
-    static constexpr uint64_t edges[] = {0, 1, kModulus - 1, kModulus - 2, kEpsilon, kEpsilon + 1, kModulus - kEpsilon};
+    static constexpr uint64_t edges[] = {
+        0, 1, kModulus - 1, kModulus - 2, kEpsilon, kEpsilon + 1, kModulus - kEpsilon};
     const uint64_t x = next();
     return x % 4 == 0 ? F(edges[(x >> 8) % std::size(edges)]) : F::from_u64(next());
   }
@@ -40,14 +41,17 @@ class Random {
     std::vector<T> r(n);
     for (T& x : r) {
       const uint64_t kind = next() % 8;
-      x = kind == 0 ? kLargest<T> : kind == 1 ? kSmallest<T> : static_cast<T>(static_cast<T>(next()) / kShrink<T>);
+      x = kind == 0   ? kLargest<T>
+          : kind == 1 ? kSmallest<T>
+                      : static_cast<T>(static_cast<T>(next()) / kShrink<T>);
     }
     return r;
   }
   template <class T>
   static constexpr T kLargest = sizeof(T) == 8 ? T((int64_t{1} << 62) - 1) : std::numeric_limits<T>::max();
   template <class T>
-  static constexpr T kSmallest = sizeof(T) == 8 ? T(-((int64_t{1} << 62) - 1)) : std::numeric_limits<T>::min();
+  static constexpr T kSmallest =
+      sizeof(T) == 8 ? T(-((int64_t{1} << 62) - 1)) : std::numeric_limits<T>::min();
   template <class T>
   static constexpr T kShrink = sizeof(T) == 8 ? 4 : 1;
 
@@ -59,7 +63,8 @@ class Random {
 template <int D>
 class PlaneVector {
  public:
-  explicit PlaneVector(const std::vector<Ext<D>>& values) : n_(values.size()), storage_(D * (n_ + 1), kGuard) {
+  explicit PlaneVector(const std::vector<Ext<D>>& values)
+      : n_(values.size()), storage_(D * (n_ + 1), kGuard) {
     for (size_t i = 0; i < n_; ++i) view().set(i, values[i]);
   }
   explicit PlaneVector(size_t n) : PlaneVector(std::vector<Ext<D>>(n)) {}
@@ -113,8 +118,10 @@ void for_degrees(Body body) {
   body.template operator()<3>();
 }
 
-constexpr size_t kSizes[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 127, 128, 129, 257, 511, 512, 513};
-constexpr size_t kEvenSizes[] = {0, 2, 4, 6, 8, 10, 14, 16, 18, 30, 32, 34, 126, 128, 130, 512, 514, 1022, 1024, 1026};
+constexpr size_t kSizes[] = {0,  1,  2,  3,  4,   5,   7,   8,   9,   15,  16,
+                             17, 31, 32, 33, 127, 128, 129, 257, 511, 512, 513};
+constexpr size_t kEvenSizes[] = {0,  2,  4,   6,   8,   10,  14,  16,   18,   30,
+                                 32, 34, 126, 128, 130, 512, 514, 1022, 1024, 1026};
 
 template <int D, class T>
 void check_accumulate_rows(Random& random, size_t rows, size_t cols) {
@@ -171,8 +178,9 @@ void check_extremes(F limb, T cell) {
 TEST(small_integer_kernels_at_their_bounds) {
   for_types([&]<int D, class T>() {
     // The last four have extreme halves or thirds when split into signed pieces.
-    for (const uint64_t limb : {kModulus - 1, kEpsilon, uint64_t{0x7FFFFFFF80000000}, uint64_t{0x7FFFFFFF7FFFFFFF},
-                                uint64_t{0x8000000080000000}, uint64_t{0x7FFFF7FFFFDFFFFF}}) {
+    for (const uint64_t limb :
+         {kModulus - 1, kEpsilon, uint64_t{0x7FFFFFFF80000000}, uint64_t{0x7FFFFFFF7FFFFFFF},
+          uint64_t{0x8000000080000000}, uint64_t{0x7FFFF7FFFFDFFFFF}}) {
       check_extremes<D, T>(F(limb), Random::kLargest<T>);
       check_extremes<D, T>(F(limb), Random::kSmallest<T>);
     }
@@ -351,8 +359,7 @@ void check_fraction_round(Random& random, size_t n) {
   });
   PlaneVector<D> pas(pa), pbs(pb), qas(qa), qbs(qb), eqs(eq);
   on_both_paths([&] {
-    const RoundEnds<D> got =
-        fraction_round<D>(pas.view(), pbs.view(), qas.view(), qbs.view(), eqs.view(), n);
+    const RoundEnds<D> got = fraction_round<D>(pas.view(), pbs.view(), qas.view(), qbs.view(), eqs.view(), n);
     CHECK(got.zero == want.zero && got.infinity == want.infinity);
     const RoundEnds<D> ones = fraction_round_ones<D>(qas.view(), qbs.view(), lambda, eqs.view(), n);
     CHECK(ones.zero == want_ones.zero && ones.infinity == want_ones.infinity);
@@ -364,6 +371,17 @@ TEST(fraction_round_gives_the_ends) {
   for_degrees([&]<int D>() {
     for (const size_t n : kEvenSizes) check_fraction_round<D>(random, n);
   });
+}
+
+TEST(odd_sizes_are_refused) {
+  PlaneVector<3> v(3);
+  const auto p = v.view();
+  const Ext<3> r;
+  CHECK_THROWS(std::invalid_argument, (fraction_layer<3>(p, p, 3, p, p), 0));
+  CHECK_THROWS(std::invalid_argument, (fraction_layer_ones<3>(p, 3, p, p), 0));
+  CHECK_THROWS(std::invalid_argument, (fold<3>(p, 3, r, p), 0));
+  CHECK_THROWS(std::invalid_argument, fraction_round<3>(p, p, p, p, p, 3));
+  CHECK_THROWS(std::invalid_argument, fraction_round_ones<3>(p, p, r, p, 1));
 }
 
 }  // namespace

@@ -11,12 +11,14 @@
 namespace assay::avx2 {
 
 template <int D, class T>
-ASSAY_AVX2 void accumulate_rows(const T* cells, size_t stride, size_t rows, size_t cols, const Ext<D>* coef, Ext<D>* out);
+ASSAY_AVX2 void accumulate_rows(const T* cells, size_t stride, size_t rows, size_t cols, const Ext<D>* coef,
+                                Ext<D>* out);
 template <int D, class T>
-ASSAY_AVX2 void dot_blocks(const T* cells, size_t blocks, size_t block_len, const Ext<D>* weights, Ext<D>* out);
+ASSAY_AVX2 void dot_blocks(const T* cells, size_t blocks, size_t block_len, const Ext<D>* weights,
+                           Ext<D>* out);
 template <int D, class T>
 ASSAY_AVX2 void accumulate_blocks(const T* cells, size_t block_len, std::span<const uint32_t> block_index,
-                       const Ext<D>* coef, Ext<D>* out);
+                                  const Ext<D>* coef, Ext<D>* out);
 
 template <int D>
 ASSAY_AVX2 void eq_table(std::span<const Ext<D>> point, Ext<D>* out);
@@ -26,16 +28,17 @@ template <int D>
 ASSAY_AVX2 void eq_planes(std::span<const Ext<D>> point, Planes<D> out);
 
 template <int D>
-ASSAY_AVX2 void fraction_layer(ConstPlanes<D> p, ConstPlanes<D> q, size_t n, Planes<D> p_out, Planes<D> q_out);
+ASSAY_AVX2 void fraction_layer(ConstPlanes<D> p, ConstPlanes<D> q, size_t n, Planes<D> p_out,
+                               Planes<D> q_out);
 template <int D>
 ASSAY_AVX2 void fraction_layer_ones(ConstPlanes<D> q, size_t n, Planes<D> p_out, Planes<D> q_out);
 template <int D>
 ASSAY_AVX2 void fold(ConstPlanes<D> a, size_t n, const Ext<D>& r, Planes<D> out);
 template <int D>
-ASSAY_AVX2 RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, ConstPlanes<D> qa, ConstPlanes<D> qb,
-                            ConstPlanes<D> eq, size_t n);
+ASSAY_AVX2 RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, ConstPlanes<D> qa,
+                                       ConstPlanes<D> qb, ConstPlanes<D> eq, size_t n);
 template <int D>
-ASSAY_AVX2 RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda, ConstPlanes<D> eq,
-                                 size_t n);
+ASSAY_AVX2 RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda,
+                                            ConstPlanes<D> eq, size_t n);
 
 }  // namespace assay::avx2

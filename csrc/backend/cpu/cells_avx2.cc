@@ -1,8 +1,8 @@
 // Sums of small integers times elements of E with AVX2.
 //
-// The one multiplication of signed lanes is 32 by 32 bits. So each coordinate of a coefficient is cut into signed
-// pieces, narrow enough that many products add up in 64 bits, and the pieces meet again in one reduction at the
-// end; a cell of 64 bits is cut into two limbs.
+// The one multiplication of signed lanes is 32 by 32 bits. So each coordinate of a coefficient is cut into
+// signed pieces, narrow enough that many products add up in 64 bits, and the pieces meet again in one
+// reduction at the end; a cell of 64 bits is cut into two limbs.
 #if defined(__x86_64__)
 
 #include <algorithm>
@@ -106,7 +106,9 @@ ASSAY_AVX2_INLINE void add_to(const PackedExt<D>& x, size_t count, Ext<D>* out) 
 
 // Columns summed at once: their sums take at most 24 KB and stay in the L1 cache.
 template <class T>
-constexpr size_t kGroups = sizeof(T) == 2 ? 128 : sizeof(T) == 4 ? 64 : 32;  // of four columns
+constexpr size_t kGroups = sizeof(T) == 2   ? 128
+                           : sizeof(T) == 4 ? 64
+                                            : 32;  // of four columns
 
 constexpr size_t kRowsAtOnce = 8;  // for each load and store of a sum
 
@@ -222,7 +224,8 @@ ASSAY_AVX2_INLINE Sums<D, T> block_sums(const T* cells, size_t groups, const Coe
 ASSAY_AVX2_INLINE V sums_of_lanes(V x0, V x1, V x2, V x3) {
   const V x01 = _mm256_add_epi64(_mm256_unpacklo_epi64(x0, x1), _mm256_unpackhi_epi64(x0, x1));
   const V x23 = _mm256_add_epi64(_mm256_unpacklo_epi64(x2, x3), _mm256_unpackhi_epi64(x2, x3));
-  return _mm256_add_epi64(_mm256_permute2x128_si256(x01, x23, 0x20), _mm256_permute2x128_si256(x01, x23, 0x31));
+  return _mm256_add_epi64(_mm256_permute2x128_si256(x01, x23, 0x20),
+                          _mm256_permute2x128_si256(x01, x23, 0x31));
 }
 
 // Four blocks of 4*groups cells at once, groups <= kWeightGroups.
@@ -266,11 +269,13 @@ ASSAY_AVX2 void accumulate_rows(const T* cells, size_t stride, size_t rows, size
 template <int D, class T>
 ASSAY_AVX2 void accumulate_blocks(const T* cells, size_t block_len, std::span<const uint32_t> block_index,
                                   const Ext<D>* coef, Ext<D>* out) {
-  accumulate<D, T>(ListedRows<T>{cells, block_len, block_index.data()}, block_index.size(), block_len, coef, out);
+  accumulate<D, T>(ListedRows<T>{cells, block_len, block_index.data()}, block_index.size(), block_len, coef,
+                   out);
 }
 
 template <int D, class T>
-ASSAY_AVX2 void dot_blocks(const T* cells, size_t blocks, size_t block_len, const Ext<D>* weights, Ext<D>* out) {
+ASSAY_AVX2 void dot_blocks(const T* cells, size_t blocks, size_t block_len, const Ext<D>* weights,
+                           Ext<D>* out) {
   const size_t packed = block_len / 4 * 4;
   std::fill(out, out + blocks, Ext<D>());
   Coefs<D, T> cut[kWeightGroups];
@@ -281,14 +286,15 @@ ASSAY_AVX2 void dot_blocks(const T* cells, size_t blocks, size_t block_len, cons
   }
   for (size_t b = 0; packed < block_len && b < blocks; ++b) {
     Ext<D> tail;
-    portable::dot_blocks<D, T>(cells + b * block_len + packed, 1, block_len - packed, weights + packed, &tail);
+    portable::dot_blocks<D, T>(cells + b * block_len + packed, 1, block_len - packed, weights + packed,
+                               &tail);
     out[b] += tail;
   }
 }
 
-#define ASSAY_INSTANTIATE(D, T)                                                                      \
-  template void accumulate_rows(const T*, size_t, size_t, size_t, const Ext<D>*, Ext<D>*);           \
-  template void dot_blocks(const T*, size_t, size_t, const Ext<D>*, Ext<D>*);                        \
+#define ASSAY_INSTANTIATE(D, T)                                                            \
+  template void accumulate_rows(const T*, size_t, size_t, size_t, const Ext<D>*, Ext<D>*); \
+  template void dot_blocks(const T*, size_t, size_t, const Ext<D>*, Ext<D>*);              \
   template void accumulate_blocks(const T*, size_t, std::span<const uint32_t>, const Ext<D>*, Ext<D>*);
 
 ASSAY_INSTANTIATE(2, int16_t)

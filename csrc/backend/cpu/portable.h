@@ -1,5 +1,5 @@
-// The kernels of backend/kernels.h in plain C++: the path of machines without AVX2 and the reference for those
-// with it.
+// The kernels of backend/kernels.h in plain C++: the path of machines without AVX2 and the reference for
+// those with it.
 #pragma once
 
 #include <algorithm>
@@ -63,7 +63,8 @@ void accumulate(Row row, size_t rows, size_t cols, const Ext<D>* coef, Ext<D>* o
 }
 
 template <int D, class T>
-void accumulate_rows(const T* cells, size_t stride, size_t rows, size_t cols, const Ext<D>* coef, Ext<D>* out) {
+void accumulate_rows(const T* cells, size_t stride, size_t rows, size_t cols, const Ext<D>* coef,
+                     Ext<D>* out) {
   accumulate<D, T>([=](size_t r) { return cells + r * stride; }, rows, cols, coef, out);
 }
 
@@ -163,8 +164,8 @@ RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, ConstPlanes<D>
 }
 
 template <int D>
-RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda, ConstPlanes<D> eq,
-                                 size_t n) {
+RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda,
+                                 ConstPlanes<D> eq, size_t n) {
   Ext<D> sums, products, slopes;
   for (size_t i = 0; i < n / 2; ++i) {
     const Line<D> q0(qa, i), q1(qb, i);

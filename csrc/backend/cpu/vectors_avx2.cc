@@ -96,7 +96,8 @@ ASSAY_AVX2 Ext<D> inner_product(const Ext<D>* a, const Ext<D>* b, size_t n) {
 }
 
 template <int D>
-ASSAY_AVX2 void fraction_layer(ConstPlanes<D> p, ConstPlanes<D> q, size_t n, Planes<D> p_out, Planes<D> q_out) {
+ASSAY_AVX2 void fraction_layer(ConstPlanes<D> p, ConstPlanes<D> q, size_t n, Planes<D> p_out,
+                               Planes<D> q_out) {
   const size_t packed = n / 8 * 4;
   for (size_t i = 0; i < packed; i += 4) {
     const Pairs<D> ps = load_pairs(p, i), qs = load_pairs(q, i);
@@ -178,17 +179,17 @@ ASSAY_AVX2 RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb
   return sum;
 }
 
-#define ASSAY_INSTANTIATE(D)                                                                           \
-  template void eq_table(std::span<const Ext<D>>, Ext<D>*);                                            \
-  template void eq_planes(std::span<const Ext<D>>, Planes<D>);                                         \
-  template Ext<D> inner_product(const Ext<D>*, const Ext<D>*, size_t);                                 \
-  template void fraction_layer(ConstPlanes<D>, ConstPlanes<D>, size_t, Planes<D>, Planes<D>);          \
-  template void fraction_layer_ones(ConstPlanes<D>, size_t, Planes<D>, Planes<D>);                     \
-  template void fold(ConstPlanes<D>, size_t, const Ext<D>&, Planes<D>);                                \
-  template RoundEnds<D> fraction_round(ConstPlanes<D>, ConstPlanes<D>, ConstPlanes<D>, ConstPlanes<D>, \
-                                       ConstPlanes<D>, size_t);                                        \
-  template RoundEnds<D> fraction_round_ones(ConstPlanes<D>, ConstPlanes<D>, const Ext<D>&,             \
-                                            ConstPlanes<D>, size_t);
+#define ASSAY_INSTANTIATE(D)                                                                               \
+  template void eq_table(std::span<const Ext<D>>, Ext<D>*);                                                \
+  template void eq_planes(std::span<const Ext<D>>, Planes<D>);                                             \
+  template Ext<D> inner_product(const Ext<D>*, const Ext<D>*, size_t);                                     \
+  template void fraction_layer(ConstPlanes<D>, ConstPlanes<D>, size_t, Planes<D>, Planes<D>);              \
+  template void fraction_layer_ones(ConstPlanes<D>, size_t, Planes<D>, Planes<D>);                         \
+  template void fold(ConstPlanes<D>, size_t, const Ext<D>&, Planes<D>);                                    \
+  template RoundEnds<D> fraction_round(ConstPlanes<D>, ConstPlanes<D>, ConstPlanes<D>, ConstPlanes<D>,     \
+                                       ConstPlanes<D>, size_t);                                            \
+  template RoundEnds<D> fraction_round_ones(ConstPlanes<D>, ConstPlanes<D>, const Ext<D>&, ConstPlanes<D>, \
+                                            size_t);
 
 ASSAY_INSTANTIATE(2)
 ASSAY_INSTANTIATE(3)

@@ -1,7 +1,7 @@
 """Circuits: the relations between named integer tensors that make up one segment.
 
-`Builder` makes a circuit, `Wire` and `Poly` are the expressions it is written in, `finish` checks that every integer
-identity follows from its field identity and returns the canonical bytes.
+`Builder` makes a circuit, `Wire` and `Poly` are the expressions it is written in, `finish` checks that
+every integer identity follows from its field identity and returns the canonical bytes.
 """
 
 from assay.graph.builder import Accumulator, Builder, Limb

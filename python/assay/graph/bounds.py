@@ -4,14 +4,15 @@ A relation says LEFT = RIGHT in F, p = 2^64 - 2^32 + 1. If |LEFT| + |RIGHT| < 2^
 |LEFT - RIGHT| < p, so it holds over the integers too. Two things are checked, with Python integers:
 
 1. *Established.* The declared bounds of each committed tensor follow from a relation: weights are ranged at
-   registration; a lookup confines the one tensor of a column whose bounds are still open to the table's span; a
-   relation with one tensor of coefficient +-1 still open defines it; or a named fact says so.
-2. *Closed.* With those bounds, the two sides of each relation together stay below 2^63 (so 2^62 each is enough).
-   Monomials with a positive coefficient form the left side, the others the right; of a lookup, a column is the left
-   side and the table the right.
+   registration; a lookup confines the one tensor of a column whose bounds are still open to the table's
+   span; a relation with one tensor of coefficient +-1 still open defines it; or a named fact says so.
+2. *Closed.* With those bounds, the two sides of each relation together stay below 2^63 (so 2^62 each is
+enough).
+   Monomials with a positive coefficient form the left side, the others the right; of a lookup, a column is
+   the left side and the table the right.
 
-Facts are bounds on a product of operands, or on a tensor, that intervals do not see; each is registered under a name
-by the operation that establishes it, with its argument.
+Facts are bounds on a product of operands, or on a tensor, that intervals do not see; each is registered
+under a name by the operation that establishes it, with its argument.
 """
 
 from __future__ import annotations
@@ -151,8 +152,10 @@ def row_sum_bounds(x: Wire) -> Interval:
     """Bounds of the sum over the existing cells of a row."""
     longest = x.domain.longest_row()
     least = 1 if x.ragged.causal else longest
-    return Interval(x.bounds.lo * (longest if x.bounds.lo < 0 else least),
-                    x.bounds.hi * (longest if x.bounds.hi > 0 else least))
+    return Interval(
+        x.bounds.lo * (longest if x.bounds.lo < 0 else least),
+        x.bounds.hi * (longest if x.bounds.hi > 0 else least),
+    )
 
 
 def _tensor_coefficients(m: Monomial) -> Iterator[tuple[int, int]]:
@@ -174,10 +177,7 @@ def _definition(
 ) -> tuple[int, Interval] | None:
     """The one open tensor that the equation defines, with the interval that follows, if there is one."""
     open_terms = [
-        (c, t, m)
-        for m in equation.poly.monomials
-        for c, t in _tensor_coefficients(m)
-        if t not in known
+        (c, t, m) for m in equation.poly.monomials for c, t in _tensor_coefficients(m) if t not in known
     ]
     if len(open_terms) != 1:
         return None
@@ -236,8 +236,6 @@ def relation_sides(
     for r in row_sums:
         out[r.name] = Sides(r.out.bounds, row_sum_bounds(r.x))
     for lookup in lookups:
-        pairs = [
-            Sides(bounds.poly(c), tables[lookup.table].span(k)) for k, c in enumerate(lookup.columns)
-        ]
+        pairs = [Sides(bounds.poly(c), tables[lookup.table].span(k)) for k, c in enumerate(lookup.columns)]
         out[lookup.name] = max(pairs, key=lambda s: s.magnitude)
     return out

@@ -1,7 +1,8 @@
 """Builds a circuit: relations together with the witness steps that satisfy them.
 
-Every method that adds a relation adds the step that fills the tensors it introduces, so that a circuit whose relations
-and program disagree cannot be written by accident. `finish` checks the bounds (assay.graph.bounds) and encodes.
+Every method that adds a relation adds the step that fills the tensors it introduces, so that a circuit
+whose relations and program disagree cannot be written by accident. `finish` checks the bounds
+(assay.graph.bounds) and encodes.
 """
 
 from __future__ import annotations
@@ -154,7 +155,9 @@ class Builder:
 
     def boundary(self, name: str, rows: int, cols: int, bits: int) -> Wire:
         """A committed boundary of signed `bits`-bit integers; the circuit must establish that range itself."""
-        return self.tensor(name, rows, cols, Interval.signed(bits), source=Source.BOUNDARY, type=CellType.INT32)
+        return self.tensor(
+            name, rows, cols, Interval.signed(bits), source=Source.BOUNDARY, type=CellType.INT32
+        )
 
     def range_table(self, rows: int) -> int:
         """The table 0, 1, ..., rows - 1."""
@@ -217,7 +220,9 @@ class Builder:
             self._check_poly(name, p, domain)
             loose = [m for m in p.monomials if m.operands and not any(o.vanishes_outside for o in m.operands)]
             if loose:
-                raise CircuitError("circuit-shape", f"zero-check {name!r} has a monomial over broadcasts only")
+                raise CircuitError(
+                    "circuit-shape", f"zero-check {name!r} has a monomial over broadcasts only"
+                )
         self.zero_checks.append(ZeroCheck(self._relation(name), domain, tuple(polys)))
 
     def linear(self, name: str, domain: Domain, poly: Poly) -> None:
@@ -259,7 +264,9 @@ class Builder:
     def _check_operand(self, name: str, operand: Operand, domain: Domain) -> None:
         if operand.map is Map.PUBLIC:
             rows, cols = operand.public_table.values.shape
-            fits = operand.argument >= 1 and cols == domain.cols and (domain.rows - 1) // operand.argument < rows
+            fits = (
+                operand.argument >= 1 and cols == domain.cols and (domain.rows - 1) // operand.argument < rows
+            )
         else:
             wire = operand.source_wire
             shape = (wire.rows, wire.cols)
@@ -348,7 +355,14 @@ class Builder:
         assert value.y is not None, "an einsum has two operands"
         self.einsums.append(
             Einsum(
-                self._relation(name), value.kind, value.groups, value.members, out, value.x, value.y, value.bounds
+                self._relation(name),
+                value.kind,
+                value.groups,
+                value.members,
+                out,
+                value.x,
+                value.y,
+                value.bounds,
             )
         )
 

@@ -6,4 +6,4 @@ from assay.errors import AssayError
 
 
 class CircuitError(AssayError):
-    """A circuit that is not well formed, or whose integer identities do not follow from the field identities."""
+    """A circuit that is malformed, or whose integer identities do not follow from those in the field."""

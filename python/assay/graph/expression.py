@@ -1,9 +1,9 @@
 """Wires, operands and polynomials: the expressions that relations are written in.
 
-A *wire* is a linear combination of committed tensors plus a constant, with a shape of its own. An *operand* is a wire
-(or public values) read at cell (i, j) of a domain through an index map. A *polynomial* is a sum of monomials, each a
-coefficient times at most three operands. All arithmetic is over the integers, and every expression carries the
-interval of its values.
+A *wire* is a linear combination of committed tensors plus a constant, with a shape of its own. An *operand*
+is a wire (or public values) read at cell (i, j) of a domain through an index map. A *polynomial* is a sum
+of monomials, each a coefficient times at most three operands. All arithmetic is over the integers, and
+every expression carries the interval of its values.
 """
 
 from __future__ import annotations
@@ -288,7 +288,9 @@ class Poly:
             for b in Poly.of(other).monomials
         ]
         if any(len(m.operands) > MAX_DEGREE or abs(m.coefficient) > _LARGEST_COEFFICIENT for m in out):
-            raise CircuitError("circuit-degree", "a monomial of degree above three, or too large a coefficient")
+            raise CircuitError(
+                "circuit-degree", "a monomial of degree above three, or too large a coefficient"
+            )
         return Poly(tuple(out))
 
 

@@ -1,12 +1,13 @@
 """Circuits in plain Python: reads a circuit's bytes, runs its witness program, checks its relations cell by cell.
 
-Slow, and meant to be read. It shares no code with assay.graph or with the extension: the byte format and the meaning
-of each relation and step are written down here a second time. Integers are exact at any size: arrays are int64 where
-a bound on the operands shows that nothing can overflow, and hold Python integers otherwise.
+Slow, and meant to be read. It shares no code with assay.graph or with the extension: the byte format and
+the meaning of each relation and step are written down here a second time. Integers are exact at any size:
+arrays are int64 where a bound on the operands shows that nothing can overflow, and hold Python integers
+otherwise.
 
-Terms: a tensor is a [rows, cols] array whose absent cells (outside a ragged row) are zero and are never read; a wire
-is a linear combination of tensors plus a constant, seen with a shape of its own; an operand is a wire or public values
-read at cell (i, j) of a domain. All relations are modulo p = 2^64 - 2^32 + 1.
+Terms: a tensor is a [rows, cols] array whose absent cells (outside a ragged row) are zero and are never
+read; a wire is a linear combination of tensors plus a constant, seen with a shape of its own; an operand is
+a wire or public values read at cell (i, j) of a domain. All relations are modulo p = 2^64 - 2^32 + 1.
 """
 
 from __future__ import annotations
@@ -425,7 +426,9 @@ def check(data: bytes, tensors: Mapping[str, IntArray]) -> list[str]:
     results += [(name, _vanishes(values.poly(p, domain), domain)) for name, domain, p in c.linears]
     results += [(e.name, _equal(values.wire(e.out), values.einsum(e))) for e in c.einsums]
     for name, out, x in c.row_sums:
-        results.append((name, _equal(values.wire(out), values.wire(x).astype(object).sum(axis=1).reshape(1, -1))))
+        results.append(
+            (name, _equal(values.wire(out), values.wire(x).astype(object).sum(axis=1).reshape(1, -1)))
+        )
     for name, table, domain, columns in c.lookups:
         results.append((name, _is_row(c.tables[table], [values.poly(p, domain) for p in columns], domain)))
     return [name for name, holds in results if not holds]

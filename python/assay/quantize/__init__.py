@@ -1,0 +1,1 @@
+"""From a float model to its exact integer model: calibration, scales, quantised weights."""
