@@ -50,8 +50,8 @@ def rms_norm(b: Builder, name: str, x: Wire, gain: Wire, *, shift: int, bits: in
         f"{name}.length",
         y,
         y.bounds,
-        "(ISQRT.7) for the row: sqrt(sum (x W gain)^2) <= 2^15 * 2^46 (1 + 2^-28), and rounding moves it by at most "
-        "sqrt(n) / 2; a clamp makes no entry longer",
+        "(ISQRT.7) for the row: sqrt(sum (x W gain)^2) <= 2^15 * 2^46 (1 + 2^-28); rounding adds at most "
+        "sqrt(n) / 2, a clamp nothing",
         length=length,
     )
 

@@ -55,6 +55,6 @@ def rope(
         f"{name}.length",
         y,
         y.bounds,
-        "(ROPE.1): a pair is turned and scaled by at most (2^14 + 1) / 2^s; rounding adds at most sqrt(n) / 2",
+        "(ROPE.1): a pair is turned and scaled by at most (2^14 + 1) / 2^s; rounding adds sqrt(n) / 2",
         length=(length * ((1 << ANGLE_BITS) + 1) >> shift) + isqrt(x.cols) + 2,
     )

@@ -40,7 +40,7 @@ def half_of(shift: int) -> int:
 def rounded(
     b: Builder, name: str, acc: Accumulator, shift: int, bits: int, *, into: Wire | None = None
 ) -> Wire:
-    """y = clamp(round(acc / 2^shift)) in `bits` signed bits; the clamp only where it can act. Written `into`."""
+    """y = clamp(round(acc / 2^shift)) in `bits` signed bits; the clamp only where it can act."""
     if rounded_bounds(acc.expected, shift) in Interval.signed(bits):
         y = round_shift(b, name, acc, shift)
         return y if into is None else b.assign(f"{name}.out", into, Poly.of(y))
@@ -58,7 +58,7 @@ def round_shift(b: Builder, name: str, acc: Accumulator, shift: int) -> Wire:
         f"{name}.bounds",
         y,
         rounded_bounds(acc.bounds, shift),
-        "(ROUND.1): y = floor((acc + 2^(s-1)) / 2^s), r and y being in their ranges, and acc is in its bounds",
+        "(ROUND.1): y = floor((acc + 2^(s-1)) / 2^s), as r is in its range; acc is in its bounds",
     )
 
 

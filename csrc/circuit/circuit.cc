@@ -10,6 +10,8 @@ constexpr uint32_t kVersion = 0;
 constexpr uint32_t kMaxDimension = 1U << 24;
 constexpr uint64_t kMaxCells = uint64_t{1} << 32;
 constexpr size_t kMaxColumns = 4;
+constexpr uint64_t kMaxLookupBlocks = uint64_t{1} << 24;
+constexpr int64_t kMaxValue = int64_t{1} << 62;  // public integers are smaller, as the kernels expect
 
 void require(bool ok, const char* message) {
   if (!ok) throw Malformed{message};
@@ -55,22 +57,29 @@ Poly read_poly(Reader& in, size_t max_degree) {
   return p;
 }
 
+int64_t read_value(Reader& in) {
+  const int64_t v = in.i64();
+  require(v > -kMaxValue && v < kMaxValue, "circuit: a public value is out of range");
+  return v;
+}
+
 Table read_table(Reader& in) {
   Table t;
   t.name = in.string();
   const uint8_t kind = in.u8();
   require(kind <= 1, "circuit: unknown kind of table");
   t.is_range = kind == 0;
-  t.start = in.i64();
+  t.start = read_value(in);
   t.rows = in.u32();
   require(t.rows >= 1 && t.rows <= (1U << 22), "circuit: a table's size is out of range");
+  require(t.start + int64_t{t.rows} <= kMaxValue, "circuit: a public value is out of range");
   t.images.resize(in.u8());
   require(t.columns() <= kMaxColumns + 1 && (t.is_range == t.images.empty()),
           "circuit: a table's columns are out of range");
   for (auto& image : t.images) {
     require(size_t{t.rows} * 8 <= in.remaining(), "circuit: truncated table");
     image.resize(t.rows);
-    for (int64_t& v : image) v = in.i64();
+    for (int64_t& v : image) v = read_value(in);
   }
   return t;
 }
@@ -84,7 +93,7 @@ Public read_public(Reader& in) {
               uint64_t{p.rows} * p.cols <= in.remaining() / 8,
           "circuit: truncated public values");
   p.values.resize(size_t{p.rows} * p.cols);
-  for (int64_t& v : p.values) v = in.i64();
+  for (int64_t& v : p.values) v = read_value(in);
   return p;
 }
 
@@ -151,10 +160,11 @@ class Checker {
   void run() const {
     for (const Wire& w : c_.wires) wire(w);
     for (const ZeroCheck& z : c_.zero_checks) zero_check(z);
-    for (const Linear& l : c_.linears) poly(l.poly, l.domain, false);
+    for (const Linear& l : c_.linears) linear(l);
     for (const Einsum& e : c_.einsums) einsum(e);
     for (const RowSum& r : c_.row_sums) row_sum(r);
     for (const Lookup& l : c_.lookups) lookup(l);
+    require(c_.lookup_blocks() <= kMaxLookupBlocks, "circuit: too many lookups");
     for (const Step& s : c_.program) step(s);
   }
 
@@ -221,6 +231,12 @@ class Checker {
         require(publics_allowed || (o.map != Map::kPublic && o.map != Map::kColXor),
                 "circuit: this index map has no place in a linear relation");
       }
+  }
+  void linear(const Linear& l) const {
+    poly(l.poly, l.domain, false);
+    for (const Monomial& m : l.poly)
+      for (const Operand& o : m.operands)
+        require(o.map != Map::kCol || !l.domain.ragged.causal, "circuit: column operands need a full domain");
   }
   void einsum(const Einsum& e) const {
     const Wire &out = at(e.out), &x = at(e.x), &y = at(e.y);

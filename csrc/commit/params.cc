@@ -29,7 +29,7 @@ double query_bits(const CodeParams& code) {
 
 std::string invalid_reason(const CodeParams& p) {
   if (p.log_columns < kLogBlock || p.log_columns > 24) return "log_columns is not in 7..24";
-  if (p.log_coset < 2 || p.log_coset > 27) return "log_coset is not in 2..27";
+  if (p.log_coset < 2 || p.log_coset > 24) return "log_coset is not in 2..24";
   if (p.cosets < 1 || p.cosets > 16) return "cosets is not in 1..16";
   if (p.random > p.columns()) return "more random than message coefficients";
   if (p.message() > (uint64_t{1} << p.log_coset)) return "a row does not fit a coset";
@@ -51,7 +51,7 @@ std::vector<SecurityTerm> security_terms(const CodeParams& code, const ProofSize
       {"relations: output point", fraction_bits(d(s.output_bits), e)},
       {"relations: batching", fraction_bits(d(s.zero_polys), e)},
       {"relations: sumchecks", fraction_bits(d(s.sumcheck_rounds * (s.sumcheck_degree + 1)), e)},
-      {"lookups: fingerprints", fraction_bits(d((s.lookups + s.table_rows) * s.table_columns), e)},
+      {"lookups: fingerprints", fraction_bits(d((s.lookups + s.table_rows) * (s.table_columns + 1)), e)},
       {"lookups: trees", fraction_bits(4 * d(s.tree_layers_squared), e)},
   };
 }

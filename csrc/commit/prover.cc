@@ -52,33 +52,65 @@ void row_coefficients(const CodeParams& code, const PartCells& part, size_t part
   prg.fill_field(out.subspan(code.columns()));
 }
 
+namespace {
+
+// Encodes rows [first, first + n) of a part to words, one codeword after another.
+void encode_rows(const CodeParams& code, const ReedSolomon& rs, const PartCells& part, size_t part_index,
+                 const PrgKey& key, size_t first, size_t n, F* words) {
+  parallel_for(n, 1, [&](size_t begin, size_t end) {
+    std::vector<F> coefficients(code.message());
+    for (size_t i = begin; i < end; ++i) {
+      row_coefficients(code, part, part_index, first + i, key, coefficients);
+      rs.encode(coefficients.data(), words + i * code.length());
+    }
+  });
+}
+
+void absorb_rows(ColumnHasher& hasher, const F* words, size_t n) {
+  std::vector<const F*> rows;
+  for (size_t i = 0; i < n; ++i) rows.push_back(words + i * hasher.columns());
+  hasher.absorb(rows);
+}
+
+std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key) {
+  Buffer<uint8_t> salts(hasher.columns() * kSaltSize);
+  const std::span<uint8_t> bytes(salts.data(), salts.size());
+  Prg(key, salt_stream(part_index)).fill(bytes);
+  std::vector<Digest> out(hasher.columns());
+  hasher.finish(bytes, out);
+  return out;
+}
+
+}  // namespace
+
 std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                                  size_t part_index, const PrgKey& key, const CodewordSink& sink,
                                  bool want_codeword) {
   ColumnHasher hasher(code.length());
   const size_t batch = std::min<size_t>(kBatchRows, part.rows);
-  std::vector<F> words(batch * code.length());
-  std::vector<F> by_column(want_codeword ? words.size() : 0);
+  Buffer<F> words(batch * code.length());
+  Buffer<F> by_column(want_codeword ? words.size() : 0);
   for (size_t row = 0; row < part.rows; row += batch) {
-    const size_t n = std::min<size_t>(batch, part.rows - row);
-    parallel_for(n, 1, [&](size_t begin, size_t end) {
-      std::vector<F> coefficients(code.message());
-      for (size_t i = begin; i < end; ++i) {
-        row_coefficients(code, part, part_index, row + i, key, coefficients);
-        rs.encode(coefficients.data(), words.data() + i * code.length());
-      }
-    });
-    std::vector<const F*> rows;
-    for (size_t i = 0; i < n; ++i) rows.push_back(words.data() + i * code.length());
-    hasher.absorb(rows);
-    if (want_codeword) transpose(words, n, code.length(), by_column);
-    if (sink) sink(row + n, std::span<const F>(by_column).first(want_codeword ? n * code.length() : 0));
+    const size_t n = std::min<size_t>(batch, part.rows - row), symbols = n * code.length();
+    encode_rows(code, rs, part, part_index, key, row, n, words.data());
+    absorb_rows(hasher, words.data(), n);
+    if (want_codeword)
+      transpose({words.data(), symbols}, n, code.length(), {by_column.data(), symbols});
+    if (sink) sink(row + n, {by_column.data(), want_codeword ? symbols : 0});
   }
-  std::vector<uint8_t> salts(code.length() * kSaltSize);
-  Prg(key, salt_stream(part_index)).fill(salts);
-  std::vector<Digest> out(code.length());
-  hasher.finish(salts, out);
-  return out;
+  return salted_digests(hasher, part_index, key);
+}
+
+std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
+                                 size_t part_index, const PrgKey& key, Buffer<F>& keep) {
+  ColumnHasher hasher(code.length());
+  for (size_t row = 0; row < part.rows; row += kBatchRows) {
+    const size_t n = std::min<size_t>(kBatchRows, part.rows - row);
+    F* words = keep.data() + row * code.length();
+    encode_rows(code, rs, part, part_index, key, row, n, words);
+    absorb_rows(hasher, words, n);
+  }
+  return salted_digests(hasher, part_index, key);
 }
 
 std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
@@ -106,9 +138,17 @@ std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t 
   return {from, from + kSaltSize};
 }
 
-void ProverCommitment::commit(const ReedSolomon& rs) {
+void ProverCommitment::commit(const ReedSolomon& rs, size_t keep_bytes) {
   std::vector<std::vector<Digest>> digests;
-  for (size_t p = 0; p < parts_.size(); ++p) digests.push_back(part_digests(code_, rs, parts_[p], p, key_));
+  kept_.clear();
+  for (size_t p = 0; p < parts_.size(); ++p) {
+    const size_t symbols = parts_[p].rows * code_.length();
+    const bool keep = symbols * sizeof(F) <= keep_bytes;
+    kept_.emplace_back(keep ? symbols : 0);
+    if (keep) keep_bytes -= symbols * sizeof(F);
+    digests.push_back(keep ? part_digests(code_, rs, parts_[p], p, key_, kept_.back())
+                           : part_digests(code_, rs, parts_[p], p, key_));
+  }
   tree_.emplace(leaf_digests(digests));
 }
 
@@ -120,9 +160,15 @@ void ProverCommitment::restore(std::vector<Digest> leaves, std::vector<std::span
 std::vector<F> ProverCommitment::columns_of(const ReedSolomon& rs, size_t part,
                                             std::span<const uint32_t> columns) const {
   const size_t rows = parts_[part].rows;
+  std::vector<F> out(columns.size() * rows);
+  if (!kept_.empty() && kept_[part].size() != 0) {
+    for (size_t q = 0; q < columns.size(); ++q)
+      for (size_t row = 0; row < rows; ++row)
+        out[q * rows + row] = kept_[part].data()[row * code_.length() + columns[q]];
+    return out;
+  }
   if (codewords_.empty() || codewords_[part].empty())
     return part_columns(code_, rs, parts_[part], part, key_, columns);
-  std::vector<F> out(columns.size() * rows);
   for (size_t q = 0; q < columns.size(); ++q)
     for (size_t row = 0; row < rows; row += kBatchRows) {
       const size_t n = std::min(kBatchRows, rows - row);
@@ -245,7 +291,6 @@ class GroupProver final : public RoundProver<D> {
       for (size_t j = 0; j + 1 < sums_[g].size(); j += 2) {
         const Ext<D> a0 = lows_[g][j], a1 = lows_[g][j + 1], b0 = sums_[g][j], b1 = sums_[g][j + 1];
         h[0] += a0 * b0;
-        h[1] += a1 * b1;
         h[2] += (a1 + a1 - a0) * (b1 + b1 - b0);
       }
     return h;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 
+#include "base/buffer.h"
 #include "code/reed_solomon.h"
 #include "commit/claim.h"
 #include "commit/stack.h"
@@ -42,6 +43,9 @@ using CodewordSink = std::function<void(size_t rows_done, std::span<const F> col
 std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                                  size_t part_index, const PrgKey& key, const CodewordSink& sink = {},
                                  bool want_codeword = false);
+// The same, leaving the codeword in `keep` (rows * length symbols, row by row).
+std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
+                                 size_t part_index, const PrgKey& key, Buffer<F>& keep);
 
 // The cells of one part at the given columns: values[q * rows + row].
 std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
@@ -56,8 +60,9 @@ class ProverCommitment {
   ProverCommitment(std::string name, const CodeParams& code, std::vector<PartCells> parts, const PrgKey& key)
       : name_(std::move(name)), code_(code), parts_(std::move(parts)), key_(key) {}
 
-  // Encodes and hashes everything.
-  void commit(const ReedSolomon& rs);
+  // Encodes and hashes everything. Codewords of up to so many bytes stay in memory until the opening; the
+  // columns of others are encoded again.
+  void commit(const ReedSolomon& rs, size_t keep_bytes = 0);
   // Uses what an earlier commit() left: the leaf digests, and per part the digests of its columns.
   void restore(std::vector<Digest> leaves, std::vector<std::span<const Digest>> digests);
   // Answers column queries of a part from its stored codeword: the batches of CodewordSink one after another.
@@ -85,7 +90,8 @@ class ProverCommitment {
   PrgKey key_;
   std::optional<MerkleTree> tree_;
   std::vector<std::span<const Digest>> digests_;          // per part; empty: recompute
-  std::vector<std::span<const uint8_t>> codewords_;
+  std::vector<std::span<const uint8_t>> codewords_;  // stored, per part
+  std::vector<Buffer<F>> kept_;                      // in memory, per part, row by row
 };
 
 // Settles all claims: the prover of OpeningVerifier.

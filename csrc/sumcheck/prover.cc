@@ -142,6 +142,7 @@ Vec<D> GridProver<D>::round_over() {
         v.set(k, read<T>(t, at), 2 * j + 1 < n ? read<T>(t, at + 1) : T{}, nodes);
       }
       for (int x = 0; x < nodes; ++x) {
+        if (x == 1) continue;
         const Ext<D> p = evaluate(in_.form, v.at[x]);
         sum[x] += weighted ? p * weights[j] : p;
       }

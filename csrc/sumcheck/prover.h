@@ -1,8 +1,10 @@
 // The prover of sumcheck/verifier.h, for relations over a grid of rows x cols cells.
 #pragma once
 
+#include <functional>
 #include <memory>
 
+#include "base/parallel.h"
 #include "sumcheck/verifier.h"
 
 namespace assay {
@@ -12,7 +14,7 @@ template <int D>
 class RoundProver {
  public:
   virtual ~RoundProver() = default;
-  // H(0), H(1), ..., H(degree) of the current round; H(1) from the tables, not from the claim.
+  // H(0), unused, H(2), ..., H(degree) of the current round: H(1) follows from the claim and is never sent.
   virtual Vec<D> round() = 0;
   virtual void bind(const Ext<D>& challenge) = 0;
 };
@@ -75,16 +77,21 @@ Vec<D> prove_sumchecks(ProverChannel<D>& channel, std::span<RoundProver<D>* cons
   size_t rounds = 0;
   for (const auto& s : shapes) rounds = std::max(rounds, s.rho.size());
   Vec<D> point;
+  std::vector<Vec<D>> h(shapes.size());
+  // Relations are independent within a round; a lone one is spread over the threads by its own loops.
+  const auto each = [&](size_t k, const std::function<void(size_t)>& step) {
+    parallel_for(shapes.size(), 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i)
+        if (k < shapes[i].rho.size()) step(i);
+    });
+  };
   for (size_t k = 0; k < rounds; ++k) {
-    for (size_t i = 0; i < shapes.size(); ++i) {
-      if (k >= shapes[i].rho.size()) continue;
-      const Vec<D> h = provers[i]->round();
-      for (int x = 0; x <= shapes[i].degree; ++x)
-        if (x != 1) channel.send("sumcheck", h[x]);
-    }
-    point.push_back(channel.challenge("sumcheck"));
+    each(k, [&](size_t i) { h[i] = provers[i]->round(); });
     for (size_t i = 0; i < shapes.size(); ++i)
-      if (k < shapes[i].rho.size()) provers[i]->bind(point.back());
+      for (int x = 0; k < shapes[i].rho.size() && x <= shapes[i].degree; ++x)
+        if (x != 1) channel.send("sumcheck", h[i][x]);
+    point.push_back(channel.challenge("sumcheck"));
+    each(k, [&](size_t i) { provers[i]->bind(point.back()); });
   }
   return point;
 }

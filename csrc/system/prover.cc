@@ -130,7 +130,9 @@ class ProofProver {
   void commit(std::string name, PartCells part) {
     own_.push_back(std::make_unique<ProverCommitment>(std::move(name), statement_.code,
                                                       std::vector<PartCells>{std::move(part)}, derive_key()));
-    own_.back()->commit(rs_);
+    const size_t bytes = own_.back()->parts()[0].rows * rs_.length() * sizeof(F);
+    own_.back()->commit(rs_, keep_bytes_);
+    keep_bytes_ -= std::min(keep_bytes_, bytes);
     commitments_.push_back(own_.back().get());
     channel_.send_bytes("root", own_.back()->root());
     clock_.lap("commit");
@@ -214,7 +216,7 @@ class ProofProver {
   void require_bits() {
     out_.terms = security_terms(statement_.code, plan_.sizes(claims_.claims.size()));
     out_.bits = security_bits(out_.terms);
-    if (out_.bits < statement_.required_bits)
+    if (!(out_.bits >= statement_.required_bits))
       throw NotProvable{"", "profile", "the statement is too large for the bits of its profile"};
   }
 
@@ -231,6 +233,7 @@ class ProofProver {
   std::vector<std::unique_ptr<ProverCommitment>> own_;
   std::vector<Witness> witnesses_;
   std::vector<int32_t> counts_;
+  size_t keep_bytes_ = options_.keep_codeword_bytes;
   ClaimList<D, Ext<D>> claims_;
 };
 

@@ -12,6 +12,8 @@ namespace assay {
 struct ProveOptions {
   // Refuse to prove what does not hold. Off only to show that the verifier rejects.
   bool self_check = true;
+  // Codewords of the witness kept in memory between commitment and opening; beyond it they are encoded twice.
+  size_t keep_codeword_bytes = size_t{512} << 20;
   // Cells used instead of the committed weights when the witness is computed, by tensor name (self_check off).
   std::map<std::string, const int16_t*> evaluate_with;
 };

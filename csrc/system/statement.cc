@@ -6,8 +6,9 @@ namespace assay {
 namespace {
 
 // Lookups are counted in F and multiplicities committed as int32: both hold far more than this.
-constexpr size_t kMaxLookups = size_t{1} << 31;
+constexpr size_t kMaxLookups = (size_t{1} << 31) - 1;
 constexpr size_t kMaxTableBlocks = size_t{1} << 16;
+constexpr uint64_t kMaxStackBlocks = uint64_t{1} << 31;  // numbers of blocks and rows have 32 bits
 
 const Slot* find_slot(const LongLived& commitment, const Tensor& tensor) {
   for (const Slot& s : commitment.slots)
@@ -23,8 +24,8 @@ const Slot* find_slot(const LongLived& commitment, const Tensor& tensor) {
 void check_commitment(const LongLived& c, const CodeParams& code) {
   for (const Slot& s : c.slots) {
     const Domain shape{s.rows, s.cols, {}};
-    if (s.rows == 0 || s.cols == 0 || s.part >= c.part_rows.size() ||
-        s.first_block + shape.blocks() > c.part_rows[s.part] * code.row_blocks())
+    const uint64_t room = s.part < c.part_rows.size() ? c.part_rows[s.part] * code.row_blocks() : 0;
+    if (s.rows == 0 || s.cols == 0 || shape.blocks() > room || s.first_block > room - shape.blocks())
       throw Malformed{"the slot " + s.name + " lies outside its part"};
   }
 }
@@ -69,6 +70,8 @@ Plan::Plan(const Statement& statement) : statement_(&statement) {
   const std::string reason = invalid_reason(statement.code);
   if (!reason.empty()) throw Malformed{"code parameters: " + reason};
   if (statement.segments.empty()) throw Malformed{"a proof needs at least one segment"};
+  for (const Segment& s : statement.segments)
+    if (s.circuit == nullptr) throw Malformed{"the segment " + s.name + " has no circuit"};
   check_commitment(statement.weights, statement.code);
   check_commitment(statement.boundaries, statement.code);
   collect_tables();
@@ -87,14 +90,14 @@ void Plan::collect_tables() {
       if (at == tables_.end()) {
         multiplicities_.first_block.push_back(multiplicities_.blocks);
         multiplicities_.blocks += ceil_div(t.rows, kBlock);
+        if (multiplicities_.blocks > kMaxTableBlocks) throw Malformed{"too many table rows in one proof"};
         tables_.push_back(&t);
         at = tables_.end() - 1;
       }
       ids.push_back(static_cast<uint32_t>(at - tables_.begin()) + 1);
     }
   }
-  if (lookups > kMaxLookups || multiplicities_.blocks > kMaxTableBlocks)
-    throw Malformed{"too many lookups or table rows in one proof"};
+  if (lookups > kMaxLookups) throw Malformed{"too many lookups in one proof"};
 }
 
 void Plan::place_witness() {
@@ -103,6 +106,7 @@ void Plan::place_witness() {
     for (const Tensor& t : s.circuit->tensors) {
       layout.first_block.push_back(layout.blocks);
       if (t.source == Source::kWitness) layout.blocks += t.shape.blocks();
+      if (layout.blocks > kMaxStackBlocks) throw Malformed{"too many cells in one proof"};
     }
   }
 }
@@ -132,6 +136,10 @@ void Plan::build_stack() {
     shapes.push_back({"witness of " + statement_->segments[s].name, {witness_[s].rows(code)}, {true}});
   }
   shapes.push_back({"multiplicities", {multiplicities_.rows(code)}, {true}});
+  uint64_t rows = 0;
+  for (const CommitmentShape& c : shapes)
+    for (size_t p = 0; p < c.part_rows.size(); ++p) rows += c.opened[p] ? c.part_rows[p] : 0;
+  if (rows > kMaxStackBlocks / code.row_blocks()) throw Malformed{"too many cells in one proof"};
   stack_ = std::make_unique<Stack>(code, std::move(shapes));
 
   for (size_t s = 0; s < slots_.size(); ++s) {
@@ -178,6 +186,7 @@ ProofSizes Plan::sizes(size_t claims) const {
       rows = std::max<size_t>(rows, l.domain.rows);
       cols = std::max<size_t>(cols, l.domain.cols);
     }
+    for (const RowSum& r : c.row_sums) rows = std::max<size_t>(rows, c.wires[r.x].rows);
     z.output_bits += log2_ceil(rows) + log2_ceil(cols);
     z.lookups += c.lookup_count();
     tree(c.lookup_blocks());

@@ -32,7 +32,7 @@ class ProofVerifier {
     Verified out;
     out.terms = security_terms(plan_.statement().code, plan_.sizes(claims_.claims.size()));
     out.bits = security_bits(out.terms);
-    if (out.bits < plan_.statement().required_bits)
+    if (!(out.bits >= plan_.statement().required_bits))  // also where that is no number
       channel_.reject("security.bits", Where{"", "profile"}, "the proof gives fewer bits than its profile");
     OpeningVerifier<Channel>(channel_, plan_.stack(), roots_).verify(claims_);
     return out;

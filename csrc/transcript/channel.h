@@ -75,8 +75,8 @@ class VerifierChannel {
   VerifierChannel(Transcript& transcript, Reader& proof) : transcript_(transcript), proof_(proof) {}
 
   std::vector<Ext<D>> receive_all(std::string_view label, size_t n, const Where& where) {
-    std::vector<Ext<D>> out(n);
     const auto bytes = take(n * sizeof(Ext<D>), where);
+    std::vector<Ext<D>> out(n);
     std::memcpy(out.data(), bytes.data(), bytes.size());
     for (const Ext<D>& x : out)
       for (F c : x.c)

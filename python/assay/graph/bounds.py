@@ -103,7 +103,7 @@ def require_closed(name: str, sides: Sides) -> None:
     if sides.magnitude >= LIMIT:
         raise CircuitError(
             "circuit-bound",
-            f"relation {name!r} does not close over the field: its sides can reach {sides.left.magnitude} and "
+            f"relation {name!r} does not close over the field: its sides reach {sides.left.magnitude} and "
             f"{sides.right.magnitude}, together they must stay below 2^63",
             hint="lower a fraction, or clamp an input of this relation",
         )

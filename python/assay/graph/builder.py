@@ -28,6 +28,7 @@ from assay.graph.expression import (
     PublicTable,
     Ragged,
     Wire,
+    WireKey,
 )
 from assay.graph.interval import Interval
 from assay.graph.records import (
@@ -117,7 +118,7 @@ class Builder:
         self.program: list[Step] = []
         self.facts: list[Fact] = []
         self.arithmetic = Bounds()
-        self.wires: dict[tuple[object, ...], int] = {}
+        self.wires: dict[WireKey, int] = {}
         self._given: set[int] = set()
         self._table_ids: dict[Table, int] = {}
         self._names: set[str] = set()
@@ -154,7 +155,7 @@ class Builder:
         return self.tensor(name, rows, cols, Interval.signed(16), source=Source.WEIGHT, type=CellType.INT16)
 
     def boundary(self, name: str, rows: int, cols: int, bits: int) -> Wire:
-        """A committed boundary of signed `bits`-bit integers; the circuit must establish that range itself."""
+        """A committed boundary of signed `bits`-bit integers; the circuit establishes that range."""
         return self.tensor(
             name, rows, cols, Interval.signed(bits), source=Source.BOUNDARY, type=CellType.INT32
         )
@@ -200,7 +201,7 @@ class Builder:
     def wire_fact(
         self, name: str, wire: Wire, bounds: Interval, argument: str, *, length: int | None = None
     ) -> Wire:
-        """The wire with tighter bounds (and row length); they hold once the relations that `argument` names do."""
+        """The wire with tighter bounds (and row length); valid once the relations in `argument` are."""
         self.facts.append(Fact(name, argument))
         return wire.bounded(bounds, length=length)
 
@@ -323,7 +324,7 @@ class Builder:
     # ---- relations with their witness ----
 
     def decompose(self, name: str, value: Accumulator, constant: int, limbs: Sequence[Limb]) -> list[Wire]:
-        """Commits limbs with value + constant = sum of 2^(widths below) * limb; the last one may be signed."""
+        """Commits limbs with value + constant = sum of 2^(widths below) * limb; the last may be signed."""
         d = value.domain
         parts = [self.tensor(f"{name}.{limb.name}", d.rows, d.cols, limb.bounds) for limb in limbs]
         for limb, part in zip(limbs, parts, strict=True):
@@ -394,7 +395,7 @@ class Builder:
         return out
 
     def row_max(self, name: str, wire: Wire, domain: Domain) -> Wire:
-        """Commits m[0, i] = max over the existing j of wire[i, j]; the caller adds the relations that force it."""
+        """Commits m[0, i] = max over the existing j of wire[i, j]; the caller adds relations to force it."""
         out = self.tensor(name, 1, domain.rows, wire.bounds)
         self.program.append(Step(StepKind.ROW_MAX, domain, _single(out), Poly.of(wire)))
         return out

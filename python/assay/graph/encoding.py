@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from assay.graph.expression import Domain, Operand, Poly, PublicTable, Wire
+from assay.graph.expression import Domain, Operand, Poly, PublicTable, Wire, WireKey
 from assay.graph.records import Einsum, Linear, Lookup, RowSum, Step, Table, Tensor, ZeroCheck
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _tensor(t: Tensor) -> bytes:
     return _string(t.name) + struct.pack("<BB", t.source, t.type) + _domain(t.shape)
 
 
-def _wire(key: tuple[int, int, int, tuple[tuple[int, int], ...]]) -> bytes:
+def _wire(key: WireKey) -> bytes:
     rows, cols, constant, terms = key
     head = struct.pack("<IIqH", rows, cols, constant, len(terms))
     return head + b"".join(struct.pack("<qI", c, t) for c, t in terms)

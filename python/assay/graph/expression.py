@@ -23,11 +23,12 @@ MAX_DEGREE = 3
 _LARGEST_COEFFICIENT = (1 << 63) - 1
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
+WireKey: TypeAlias = tuple[int, int, int, tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """Which cells (i, j) of a row exist: all, or j <= i // divisor, and j > i // divisor - window if window > 0."""
+    """Which cells (i, j) exist: all, or j <= i // divisor, and j > i // divisor - window if window > 0."""
 
     causal: bool = False
     divisor: int = 1
@@ -111,7 +112,7 @@ class Wire:
     length: int | None = None
 
     @property
-    def key(self) -> tuple[int, int, int, tuple[tuple[int, int], ...]]:
+    def key(self) -> WireKey:
         """What identifies a wire in the circuit (bounds are no part of it)."""
         return self.rows, self.cols, self.constant, self.terms
 

@@ -184,7 +184,7 @@ class _Layer:
         return INVERSE_ROOT_BITS + self.weights[norm] - shift
 
     def _trim_gains(self, scores: int) -> None:
-        """Gives up one bit of the q and k gains where the scores' remainder then takes two limbs, not three."""
+        """Gives up a bit of the q and k gains where the scores' remainder then takes two limbs, not three."""
         extra = 2 * (INVERSE_ROOT_BITS - _WIDE_SHIFT - 2) - scores - 2 * _LIMB
         over = self.weights["q_norm"] + self.weights["k_norm"] + extra
         if 0 < over <= 2 * _EXACT_GAIN_DROP:

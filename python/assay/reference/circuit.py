@@ -1,4 +1,4 @@
-"""Circuits in plain Python: reads a circuit's bytes, runs its witness program, checks its relations cell by cell.
+"""Circuits in plain Python: reads their bytes, runs the witness program, checks relations cell by cell.
 
 Slow, and meant to be read. It shares no code with assay.graph or with the extension: the byte format and
 the meaning of each relation and step are written down here a second time. Integers are exact at any size:
@@ -317,7 +317,7 @@ class _Values:
 
 
 def evaluate(data: bytes, externals: Mapping[str, IntArray]) -> dict[str, IntArray]:
-    """Runs the program: all tensors by name, [rows, cols], from the weights and the boundaries it does not fill."""
+    """Runs the program: all tensors by name, [rows, cols], from those that no step fills."""
     circuit = decode(data)
     tensors = {name: np.asarray(values) for name, values in externals.items()}
     run = _Program(circuit, tensors)
@@ -346,7 +346,7 @@ class _Program:
         }[s.kind](s)
 
     def _store(self, index: int, values: IntArray) -> None:
-        """Stores values [rows, cols], or in row-major order under the tensor's shape, if they fit its cells."""
+        """Stores values [rows, cols], or in row-major order under the tensor's shape; they have to fit."""
         t = self.c.tensors[index]
         cells = np.where(t.shape.mask(), values.reshape(t.shape.rows, t.shape.cols), 0)
         limit = 1 << (_CELL_BITS[t.cell] - 1)

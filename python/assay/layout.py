@@ -1,0 +1,118 @@
+"""Where tensors lie in the two long-lived commitments; follows from the configuration and the code alone.
+
+A part is a matrix of rows of 2^log_columns cells, cut into blocks of 128. Tensors follow each other inside their part;
+each row of a tensor starts a block, its last block padded with zeros.
+
+Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...); a part for each layer; a
+part for the final norm. Boundaries: a part for each, int32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay.profiles import Code
+
+BLOCK = 128
+MOST_PART_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A tensor's place: its part, first block there, rows, columns and bytes of a cell."""
+
+    name: str
+    part: int
+    first_block: int
+    rows: int
+    cols: int
+    cell_bytes: int
+
+    @property
+    def stride(self) -> int:
+        """Cells from one row to the next."""
+        return padded(self.cols)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks taken."""
+        return self.rows * self.stride // BLOCK
+
+    def to_list(self) -> list[str | int]:
+        """For envelopes and for the extension."""
+        return [self.name, self.part, self.first_block, self.rows, self.cols, self.cell_bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows of each part, and all slots in order."""
+
+    parts: tuple[int, ...]
+    slots: tuple[Slot, ...]
+
+    def of_part(self, part: int) -> tuple[Slot, ...]:
+        """The slots of one part, in order."""
+        return tuple(slot for slot in self.slots if slot.part == part)
+
+
+def padded(cols: int) -> int:
+    """Columns rounded up to whole blocks."""
+    return -(-cols // BLOCK) * BLOCK
+
+
+def layer_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Rows and columns of the 13 tensors of a layer, in the order in which they are used; a gain is one row."""
+    hidden, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
+    queries, keys = config["num_heads"] * head, config["num_kv_heads"] * head
+    return {
+        "input_norm": (1, hidden),
+        "q_proj": (queries, hidden),
+        "k_proj": (keys, hidden),
+        "v_proj": (keys, hidden),
+        "q_norm": (1, head),
+        "k_norm": (1, head),
+        "o_proj": (hidden, queries),
+        "post_attention_norm": (1, hidden),
+        "pre_feedforward_norm": (1, hidden),
+        "gate_proj": (inner, hidden),
+        "up_proj": (inner, hidden),
+        "down_proj": (hidden, inner),
+        "post_feedforward_norm": (1, hidden),
+    }
+
+
+def weight_layout(config: Mapping[str, Any], code: Code) -> Layout:
+    """The weights' commitment."""
+    parts = [[piece] for piece in _embedding_pieces(config, code)]
+    for layer in range(config["num_layers"]):
+        parts.append([(f"layers.{layer}.{name}", *shape) for name, shape in layer_shapes(config).items()])
+    parts.append([("final_norm", 1, config["hidden_size"])])
+    return _placed(parts, code, cell_bytes=2)
+
+
+def boundary_layout(config: Mapping[str, Any], code: Code, tokens: int) -> Layout:
+    """The commitment to the boundaries of one request."""
+    parts = [[(f"boundary.{i}", tokens, config["hidden_size"])] for i in range(config["num_layers"] + 1)]
+    return _placed(parts, code, cell_bytes=4)
+
+
+def _embedding_pieces(config: Mapping[str, Any], code: Code) -> list[tuple[str, int, int]]:
+    vocabulary, hidden = config["vocab_size"], config["hidden_size"]
+    most = max(1, MOST_PART_ROWS * code.row_blocks * BLOCK // padded(hidden))
+    count = -(-vocabulary // most)
+    step = -(-vocabulary // count)
+    starts = range(0, vocabulary, step)
+    return [(f"embedding.{i}", min(step, vocabulary - start), hidden) for i, start in enumerate(starts)]
+
+
+def _placed(parts: Sequence[Sequence[tuple[str, int, int]]], code: Code, *, cell_bytes: int) -> Layout:
+    rows, slots = [], []
+    for index, tensors in enumerate(parts):
+        at = 0
+        for name, height, width in tensors:
+            slots.append(Slot(name, index, at, height, width, cell_bytes))
+            at += slots[-1].blocks
+        rows.append(-(-at // code.row_blocks))
+    return Layout(tuple(rows), tuple(slots))

@@ -1,0 +1,76 @@
+"""Profiles: how many bits a proof has, and the code that gives them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from assay.errors import RequestError
+
+if TYPE_CHECKING:
+    from assay import _core
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """A row of 2^log_columns cells and `random` secret symbols, on cosets * 2^log_coset points; `queries` are opened."""
+
+    log_columns: int = 16
+    random: int = 1 << 15
+    log_coset: int = 17
+    cosets: int = 3
+    queries: int
+
+    @property
+    def row_blocks(self) -> int:
+        """Blocks of 128 cells in a row."""
+        return (1 << self.log_columns) // 128
+
+    @property
+    def length(self) -> int:
+        """Columns of a codeword."""
+        return self.cosets << self.log_coset
+
+    def core(self) -> _core.CodeParams:
+        """As the extension takes it."""
+        from assay import _core
+
+        return _core.CodeParams(**asdict(self))
+
+    def to_dict(self) -> dict[str, int]:
+        """All fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Degree of the extension, bits that every proof must reach, queries at the default rate of 1/4."""
+
+    name: str
+    degree: int
+    bits: int
+    queries: int
+
+    @property
+    def code(self) -> Code:
+        """The default code: rate 1/4."""
+        return Code(queries=self.queries)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(name="provable-128", degree=3, bits=128, queries=194),
+        Profile(name="provable-100", degree=2, bits=100, queries=152),
+    )
+}
+DEFAULT = "provable-128"
+
+
+def profile_named(name: str) -> Profile:
+    """A profile by its name."""
+    if name not in PROFILES:
+        raise RequestError(
+            "unknown-profile", f"there is no profile {name!r}", hint=f"profiles: {', '.join(PROFILES)}"
+        )
+    return PROFILES[name]

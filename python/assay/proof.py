@@ -1,0 +1,54 @@
+"""Proof files, format version 0.
+
+    proof = "ASSAYPRF" version(u32) head statement body, nothing after; each of the three is preceded by its length (u64)
+
+head is the CBOR map {"profile", "hiding"}; statement is the CBOR map that assay.statement describes; body is the
+prover's messages. The statement in a file is for people and for `inspect`: a verifier compares it with its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from assay import framing
+from assay.errors import VerificationError
+from assay.framing import FormatError, Kind
+
+VERSION = 0
+HEAD_CAP = 256
+STATEMENT_CAP = 2 << 20
+BODY_CAP = 1 << 30
+FILE_CAP = HEAD_CAP + STATEMENT_CAP + BODY_CAP + 64
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFile:
+    """A proof taken apart; nothing in it has been checked but its form."""
+
+    profile: str
+    hiding: bool
+    statement: dict[str, Any]
+    statement_bytes: bytes
+    body: bytes
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ProofFile:
+        """Takes a file apart; raises `VerificationError` with a code `format.*`."""
+        try:
+            head, statement, body = framing.unpack(
+                data, Kind.PROOF, VERSION, [HEAD_CAP, STATEMENT_CAP, BODY_CAP]
+            )
+            stated = framing.fields(framing.decode(head), "head", {"profile": str, "hiding": bool})
+            fields = framing.decode(statement)
+            if not isinstance(fields, dict):
+                raise FormatError("type", "the statement is not a map")
+        except FormatError as error:
+            raise VerificationError(f"format.{error.reason}", f"proof: {error.message}") from error
+        return cls(stated["profile"], stated["hiding"], fields, statement, body)
+
+
+def pack_proof(profile: str, hiding: bool, instance: bytes, body: bytes) -> bytes:
+    """The bytes of a proof file."""
+    head = framing.encode({"profile": profile, "hiding": hiding})
+    return framing.pack(Kind.PROOF, VERSION, head, instance, body)

@@ -1,0 +1,200 @@
+"""`public.assay`: all that a client pins of a registered model. One per epoch, immutable.
+
+Clients pin the SHA-256 of the file of epoch 0. Everything that can be derived is derived again when a file is read (the
+layout of the commitment), or compared with what the verifier builds itself (circuits, in a statement).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from assay import framing
+from assay.circuits.scales import ModelScales
+from assay.errors import AssayError, PublicFileError
+from assay.framing import FormatError, Kind
+from assay.layout import Layout, weight_layout
+from assay.profiles import PROFILES, Code, Profile
+from assay.storage import read_file
+
+VERSION = 0
+CAP = 16 << 20
+WEIGHT_RANGE = (-(1 << 15) + 1, (1 << 15) - 1)
+_LARGEST_DIMENSION = 1 << 24
+_LARGEST = {"num_layers": 1 << 12, "max_position": 1 << 24}
+_CONFIG: dict[str, type] = {
+    "architecture": str,
+    "vocab_size": int,
+    "hidden_size": int,
+    "num_layers": int,
+    "num_heads": int,
+    "num_kv_heads": int,
+    "head_dim": int,
+    "intermediate_size": int,
+    "rms_norm_eps": float,
+    "rope_theta_global": float,
+    "rope_theta_local": float,
+    "sliding_window": int,
+    "sliding_pattern": int,
+    "query_pre_attn_scalar": int,
+    "max_position": int,
+    "tied_embeddings": bool,
+    "embed_scale": float,
+}
+_ENVELOPE: dict[str, type | tuple[type, ...]] = {
+    "format": int,
+    "profile": str,
+    "code": dict,
+    "config": dict,
+    "scales": dict,
+    "weight_range": list,
+    "tokenizer_digest": bytes,
+    "source_digest": bytes,
+    "parts": list,
+    "slots": list,
+    "circuit_digest": bytes,
+    "root": bytes,
+    "epoch": int,
+    "previous": type(None),
+    "hiding": bool,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicModel:
+    """A registered model as clients see it.
+
+    `scales` and `config` are the dictionaries of ModelScales and of the model's configuration. `circuit_digest` covers
+    the circuits of all layers over one token: two programs that agree on it build the same circuits.
+    """
+
+    profile: Profile
+    code: Code
+    config: Mapping[str, Any]
+    scales: ModelScales
+    tokenizer_digest: bytes
+    source_digest: bytes
+    circuit_digest: bytes
+    root: bytes
+
+    @property
+    def num_layers(self) -> int:
+        """Decoder layers."""
+        return int(self.config["num_layers"])
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Parts and slots of the weights' commitment."""
+        return weight_layout(self.config, self.code)
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The file."""
+        return framing.pack(Kind.PUBLIC, VERSION, framing.encode(self.to_dict()))
+
+    @cached_property
+    def hash(self) -> bytes:
+        """SHA-256 of the file: what clients pin."""
+        return hashlib.sha256(self.encoded).digest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The envelope."""
+        return {
+            "format": VERSION,
+            "profile": self.profile.name,
+            "code": self.code.to_dict(),
+            "config": dict(self.config),
+            "scales": self.scales.to_dict(),
+            "weight_range": list(WEIGHT_RANGE),
+            "tokenizer_digest": self.tokenizer_digest,
+            "source_digest": self.source_digest,
+            "parts": list(self.layout.parts),
+            "slots": [slot.to_list() for slot in self.layout.slots],
+            "circuit_digest": self.circuit_digest,
+            "root": self.root,
+            "epoch": 0,
+            "previous": None,
+            "hiding": False,
+        }
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PublicModel:
+        """Reads a file; raises `PublicFileError` unless it is exactly one that this program would write."""
+        try:
+            (envelope,) = framing.unpack(data, Kind.PUBLIC, VERSION, [CAP])
+            public = cls._from_dict(framing.decode(envelope))
+            if public.encoded != data:
+                raise FormatError("layout", "parts, slots or fixed fields are not those of this configuration")
+        except FormatError as error:
+            raise PublicFileError(f"public-{error.reason}", f"public file: {error.message}") from error
+        except (AssayError, TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
+            raise PublicFileError("public-fields", f"public file: {error}") from error
+        return public
+
+    @classmethod
+    def load(cls, path: Path) -> PublicModel:
+        """Reads the file at a path."""
+        return cls.from_bytes(read_file(path, CAP + 64, "public file"))
+
+    @classmethod
+    def _from_dict(cls, raw: Any) -> PublicModel:
+        values = framing.fields(raw, "envelope", _ENVELOPE)
+        if values["profile"] not in PROFILES:
+            raise FormatError("profile", f"the profile {values['profile']!r} is not known")
+        code = _code(values["code"])
+        return cls(
+            profile=PROFILES[values["profile"]],
+            code=code,
+            config=_checked_config(values["config"]),
+            scales=_scales(values["scales"], values["config"]["num_layers"]),
+            **{
+                name: framing.sized(values[name], 32, name)
+                for name in ("tokenizer_digest", "source_digest", "circuit_digest", "root")
+            },
+        )
+
+
+def _code(raw: Any) -> Code:
+    values = framing.fields(raw, "code", {field.name: int for field in fields(Code)})
+    for name, value in values.items():
+        framing.ranged(value, 0, 1 << 24, name)
+    code = Code(**values)
+    if reason := code.core().invalid_reason():
+        raise FormatError("code", reason)
+    return code
+
+
+def _scales(raw: Any, layers: int) -> ModelScales:
+    scales = ModelScales.from_dict(raw)
+    if len(scales.layers) != layers or set(scales.weights) != {"embedding", "final_norm"}:
+        raise FormatError("scales", "the scales are not those of the configuration's layers")
+    for bits in scales.weights.values():
+        if type(bits) is not int:
+            raise FormatError("scales", "fraction bits are integers")
+        framing.ranged(bits, -62, 62, "fraction bits")
+    return scales
+
+
+def _checked_config(raw: Any) -> dict[str, Any]:
+    """A configuration that circuits and layouts can be built from, with sizes capped."""
+    config = framing.fields(raw, "config", dict(_CONFIG))
+    if config["architecture"] != "gemma3" or not config["tied_embeddings"]:
+        raise FormatError("architecture", f"the architecture {config['architecture']!r} is not covered")
+    for name, kind in _CONFIG.items():
+        if kind is int:
+            framing.ranged(config[name], 1, _LARGEST.get(name, _LARGEST_DIMENSION), name)
+        if kind is float and config[name] <= 0:
+            raise FormatError("range", f"{name} is not positive")
+    if config["num_heads"] % config["num_kv_heads"] or config["head_dim"] % 2:
+        raise FormatError("range", "heads do not fit together")
+    if config["embed_scale"] != math.sqrt(config["hidden_size"]):
+        raise FormatError("range", "embed_scale is not sqrt(hidden_size)")
+    largest = config["num_heads"] * config["head_dim"], config["vocab_size"] * config["hidden_size"]
+    framing.ranged(largest[0], 1, _LARGEST_DIMENSION, "the width of attention")
+    framing.ranged(largest[1], 1, 1 << 40, "the size of the embedding")
+    return config
