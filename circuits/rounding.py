@@ -10,6 +10,8 @@ and with a clamp to b signed bits, B = 2^(b-1),
     (CLAMP.2)  (hi, select, positive) in CLAMP: (0, 1, 0), (hi < 0, 0, 0), (hi > 0, 0, 1)
     (CLAMP.3)  y + B = select lo + (2^b - 1) positive
 
+    (CLAMP.4)  the number of cells with select = 0 is a public output
+
 so that y = min(max(floor(acc / 2^s + 1/2), -B), B - 1). The accumulator is an einsum's output or a
 polynomial and is never committed. With s = 0 there is no r. The clamp is left out where the accumulator's
 bounds show that it never acts.
@@ -75,6 +77,7 @@ def clamped_round(
     parts = b.decompose(name, acc, constant, [*low, *middle, high])
     lo = recombine(middle, parts[len(low) : -1])
     select, positive = saturation(b, name, parts[-1])
+    b.total(f"{name}.saturated", select * -1 + 1)
     d = acc.domain
     y = b.tensor(f"{name}.y", d.rows, d.cols, Interval.signed(bits)) if into is None else into
     b.tensor_fact(

@@ -90,6 +90,13 @@ py::dict verify(const PyStatement& s, const py::bytes& body) {
   py::dict out;
   out["security_bits"] = v.bits;
   out["security_terms"] = terms_dict(v.terms);
+  py::list totals;
+  for (const auto& segment : v.totals) {
+    py::dict d;
+    for (const auto& [name, value] : segment) d[name.c_str()] = value;
+    totals.append(d);
+  }
+  out["totals"] = totals;
   return out;
 }
 

@@ -163,6 +163,7 @@ class Checker {
     for (const Linear& l : c_.linears) linear(l);
     for (const Einsum& e : c_.einsums) einsum(e);
     for (const RowSum& r : c_.row_sums) row_sum(r);
+    for (const Total& t : c_.totals) (void)at(t.wire);
     for (const Lookup& l : c_.lookups) lookup(l);
     require(c_.lookup_blocks() <= kMaxLookupBlocks, "circuit: too many lookups");
     for (const Step& s : c_.program) step(s);
@@ -342,6 +343,12 @@ Circuit read_circuit(std::span<const uint8_t> bytes) {
     s.out = r.u32();
     s.x = r.u32();
     return s;
+  });
+  c.totals = read_list<Total>(in, 6, [](Reader& r) {
+    Total t;
+    t.name = r.string();
+    t.wire = r.u32();
+    return t;
   });
   c.lookups = read_list<Lookup>(in, 8, [](Reader& r) {
     Lookup l;

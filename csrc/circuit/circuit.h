@@ -151,6 +151,12 @@ struct RowSum {
   uint32_t out = 0, x = 0;
 };
 
+// A public output: the sum of a wire over its existing cells (how many cells a clamp changed).
+struct Total {
+  std::string name;
+  uint32_t wire = 0;
+};
+
 // On every cell of the domain the tuple of columns is a row of the table.
 struct Lookup {
   std::string name;
@@ -192,6 +198,7 @@ struct Circuit {
   std::vector<Linear> linears;
   std::vector<Einsum> einsums;
   std::vector<RowSum> row_sums;
+  std::vector<Total> totals;
   std::vector<Lookup> lookups;
   std::vector<Step> program;
   Digest digest{};

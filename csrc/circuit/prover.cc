@@ -290,6 +290,14 @@ void SegmentProver<D>::prove_products() {
 }
 
 template <int D>
+void SegmentProver<D>::send_total(const Total& t) {
+  F sum;
+  for (const F x : wire_values(witness_, c_.wires[t.wire])) sum += x;
+  channel_.send_bytes("total", {reinterpret_cast<const uint8_t*>(&sum.v), sizeof sum.v});
+  add(total_claim<D>(functionals_, c_, segment_, t), Ext<D>(sum));
+}
+
+template <int D>
 Fractions<D> SegmentProver<D>::leaves(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const {
   Fractions<D> out{{}, PlaneBuffer<D>(c_.lookup_blocks() * kBlock)};
   const Planes<D> all = out.q.view();
@@ -334,6 +342,7 @@ Ext<D> SegmentProver<D>::prove(std::span<const uint32_t> table_ids, const Finger
     add(linear_claim<D>(functionals_, segment_, l, rho_), Ext<D>::zero());
   for (const RowSum& r : c_.row_sums)
     add(row_sum_claim<D>(functionals_, c_, segment_, r, rho_), Ext<D>::zero());
+  for (const Total& t : c_.totals) send_total(t);
   const Ext<D> fraction = prove_lookups(table_ids, fp);
   lap("lookups");
   return fraction;

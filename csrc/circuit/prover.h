@@ -30,6 +30,7 @@ class SegmentProver {
   GridProver<D> zero_check_prover(const ZeroCheck& z, const Ext<D>& lambda) const;
   Ext<D> einsum_output(const Einsum& e) const;
   Fractions<D> leaves(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const;
+  void send_total(const Total& t);
   Ext<D> prove_lookups(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp);
 
   void add(std::pair<Claim<D>, Ext<D>> claim, const Ext<D>& value) {

@@ -178,6 +178,18 @@ std::pair<Claim<D>, Ext<D>> row_sum_claim(const Functionals<D>& f, const Circuit
 }
 
 template <int D>
+std::pair<Claim<D>, Ext<D>> total_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
+                                        const Total& t) {
+  auto claim = named<D>(segment, t.name);
+  const Domain d = shape_of(c.wires[t.wire]);
+  CellWeights<D> w;
+  w.rows = row_weights<D>(Vec<D>(d.rows, Ext<D>::one()));
+  w.cols = ColumnWeights<D>::ones(d.cols);
+  const Ext<D> known = f.add_wire(claim, t.wire, Ext<D>::one(), d, w);
+  return {std::move(claim), known};
+}
+
+template <int D>
 std::shared_ptr<const LeafWeights<D>> leaf_weights(std::span<const Ext<D>> point) {
   auto w = std::make_shared<LeafWeights<D>>();
   w->low = eq_vector<D>(point.first(kLogBlock));
@@ -237,6 +249,8 @@ Ext<D> evaluate_public(const Public& p, uint32_t divisor, const Domain& d, const
   template std::pair<Claim<D>, Ext<D>> row_sum_claim<D>(const Functionals<D>&, const Circuit&,             \
                                                         std::string_view, const RowSum&,                   \
                                                         const OutputPoint<D>&);                            \
+  template std::pair<Claim<D>, Ext<D>> total_claim<D>(const Functionals<D>&, const Circuit&,               \
+                                                      std::string_view, const Total&);                     \
   template std::shared_ptr<const LeafWeights<D>> leaf_weights<D>(std::span<const Ext<D>>);                 \
   template LookupClaim<D> lookup_claim<D>(const Functionals<D>&, const Circuit&, std::string_view,         \
                                           std::span<const uint32_t>, const Fingerprint<D>&,                \

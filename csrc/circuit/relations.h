@@ -85,6 +85,11 @@ template <int D>
 std::pair<Claim<D>, Ext<D>> row_sum_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
                                           const RowSum& r, const OutputPoint<D>& rho);
 
+// The same for a public output; its value is minus the second result plus what the output is.
+template <int D>
+std::pair<Claim<D>, Ext<D>> total_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
+                                        const Total& t);
+
 // ---- lookups ----
 
 // alpha - fingerprint of a row of a table: id + beta c_0 + beta^2 c_1 + ...

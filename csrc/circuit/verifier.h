@@ -7,6 +7,7 @@
 //   (C.5) row sum      out(rho_rows) = sum over existing (i, j) of eq(rho_rows, i) x[i, j]
 //   (C.6) lookup       p(z) = 1,  q(z) = alpha - id - beta c_0(z) - beta^2 c_1(z) - ...  where leaf z exists,
 //                      q(z) = 1 elsewhere, so that the absent leaves add their number to the sum
+//   (C.7) total        public output = sum over existing cells of x[i, j]
 #pragma once
 
 #include "circuit/relations.h"
@@ -31,6 +32,7 @@ class SegmentVerifier {
     verify_products();
     for (const Linear& l : c_.linears) settle(linear_claim<D>(functionals_, segment_, l, rho_));
     for (const RowSum& r : c_.row_sums) settle(row_sum_claim<D>(functionals_, c_, segment_, r, rho_));
+    for (const Total& t : c_.totals) receive_total(t);
     return verify_lookups(table_ids, fp);
   }
 
@@ -48,6 +50,15 @@ class SegmentVerifier {
   }
   void add(std::pair<Claim<D>, Ext<D>> claim, const Value& value) {
     claims_.add(std::move(claim.first), value - claim.second);
+  }
+
+  void receive_total(const Total& t) {
+    const Where where{segment_, t.name};
+    Reader bytes(channel_.receive_bytes("total", sizeof(uint64_t), where));
+    const uint64_t value = bytes.u64();
+    if (value >= kModulus) channel_.reject("format.field", where, "a field element is not canonical");
+    totals_.emplace_back(t.name, value);
+    add(total_claim<D>(functionals_, c_, segment_, t), Value{} + Ext<D>(F(value)));
   }
 
   void verify_products() {
@@ -136,6 +147,9 @@ class SegmentVerifier {
   }
 
  public:
+  // The public outputs, in the order of the circuit.
+  const std::vector<std::pair<std::string, uint64_t>>& totals() const { return totals_; }
+
   // Coordinates of the output point that the largest relation needs: (rows, columns).
   static std::pair<size_t, size_t> output_bits(const Circuit& c) {
     size_t rows = 0, cols = 0;
@@ -161,6 +175,7 @@ class SegmentVerifier {
   Functionals<D> functionals_;
   Claims& claims_;
   OutputPoint<D> rho_;
+  std::vector<std::pair<std::string, uint64_t>> totals_;
 };
 
 }  // namespace assay

@@ -25,7 +25,6 @@ struct ProveResult {
   double bits = 0;
   size_t lookups = 0;
   size_t committed_cells = 0;
-  std::vector<std::map<std::string, size_t>> saturated;  // per segment: cells beyond a clamp, by relation
 };
 
 // A statement that does not hold, found before anything was proven.

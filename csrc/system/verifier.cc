@@ -19,17 +19,18 @@ class ProofVerifier {
     const Ext<D> alpha = channel_.challenge("lookup.alpha");
     const Ext<D> beta = channel_.challenge("lookup.beta");
     const Fingerprint<D> fp(alpha, beta);
+    Verified out;
     Value sum{};
     for (size_t s = 0; s < plan_.statement().segments.size(); ++s) {
       const Segment& segment = plan_.statement().segments[s];
       SegmentVerifier<Channel> verifier(channel_, segment.name, *segment.circuit, plan_.first_block(s),
                                         claims_);
       sum = sum + verifier.verify(plan_.table_ids(s), fp);
+      out.totals.push_back(verifier.totals());
     }
     const Value tables = verify_tables(fp);
     channel_.require_zero(sum - tables, "lookup.sum", Where{"", "lookup"},
                           "a looked up value is not in its table");
-    Verified out;
     out.terms = security_terms(plan_.statement().code, plan_.sizes(claims_.claims.size()));
     out.bits = security_bits(out.terms);
     if (!(out.bits >= plan_.statement().required_bits))  // also where that is no number

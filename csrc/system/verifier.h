@@ -10,6 +10,8 @@ namespace assay {
 struct Verified {
   double bits = 0;
   std::vector<SecurityTerm> terms;
+  // Per segment: the public outputs of its circuit.
+  std::vector<std::vector<std::pair<std::string, uint64_t>>> totals;
 };
 
 // Checks a proof's body against the statement that the caller expects; nothing of the statement is taken from

@@ -44,6 +44,7 @@ from assay.graph.records import (
     StepKind,
     Table,
     Tensor,
+    Total,
     ZeroCheck,
 )
 
@@ -114,6 +115,7 @@ class Builder:
         self.linears: list[Linear] = []
         self.einsums: list[Einsum] = []
         self.row_sums: list[RowSum] = []
+        self.totals: list[Total] = []
         self.lookups: list[Lookup] = []
         self.program: list[Step] = []
         self.facts: list[Fact] = []
@@ -407,6 +409,10 @@ class Builder:
         at = len(self.row_sums) - 1
         self.program.append(Step(StepKind.ROW_SUM, out.domain, _single(out), index=at))
         return out
+
+    def total(self, name: str, wire: Wire) -> None:
+        """The sum of the wire over its existing cells becomes a public output of the proof."""
+        self.totals.append(Total(self._relation(name), wire))
 
     def normalise(self, name: str, wire: Wire, table: int, columns: Sequence[str]) -> list[Wire]:
         """Commits the first row of the table whose last image is >= wire, all columns, and looks it up."""

@@ -97,6 +97,9 @@ class _Encoder:
     def row_sum(self, r: RowSum) -> bytes:
         return _string(r.name) + struct.pack("<II", self._id(r.out), self._id(r.x))
 
+    def total(self, r: Total) -> bytes:
+        return _string(r.name) + struct.pack("<I", self._id(r.wire))
+
     def lookup(self, r: Lookup) -> bytes:
         head = _string(r.name) + struct.pack("<I", r.table)
         return head + _domain(r.domain) + _listed(r.columns, self._poly)
@@ -116,6 +119,7 @@ def _split(builder: Builder) -> tuple[bytes, bytes]:
         _listed(builder.linears, e.linear),
         _listed(builder.einsums, e.einsum),
         _listed(builder.row_sums, e.row_sum),
+        _listed(builder.totals, e.total),
         _listed(builder.lookups, e.lookup),
     ]
     program = _listed(builder.program, e.step)  # may name wires of its own, so before the wires are written

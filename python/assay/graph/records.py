@@ -121,6 +121,14 @@ class RowSum:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """A public output: the sum of a wire over its existing cells."""
+
+    name: str
+    wire: Wire
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """On each cell of the domain the tuple of columns is a row of the table."""
 

@@ -131,6 +131,7 @@ class Circuit:
     linears: list[tuple[str, Domain, Poly]] = field(default_factory=list)
     einsums: list[Einsum] = field(default_factory=list)
     row_sums: list[tuple[str, int, int]] = field(default_factory=list)
+    totals: list[tuple[str, int]] = field(default_factory=list)
     lookups: list[tuple[str, int, Domain, list[Poly]]] = field(default_factory=list)
     program: list[Step] = field(default_factory=list)
     digest: bytes = b""
@@ -204,6 +205,9 @@ class _Reader:
         out, x = self.numbers("II")
         return name, out, x
 
+    def total(self) -> tuple[str, int]:
+        return self.text(), self.number("I")
+
     def lookup(self) -> tuple[str, int, Domain, list[Poly]]:
         name, table = self.text(), self.number("I")
         return name, table, self.domain(), self.items(self.poly)
@@ -226,7 +230,8 @@ def decode(data: bytes) -> Circuit:
     c.wires = r.items(r.wire)
     c.zero_checks = r.items(lambda: (r.text(), r.domain(), r.items(r.poly)))
     c.linears = r.items(lambda: (r.text(), r.domain(), r.poly()))
-    c.einsums, c.row_sums, c.lookups = r.items(r.einsum), r.items(r.row_sum), r.items(r.lookup)
+    c.einsums, c.row_sums = r.items(r.einsum), r.items(r.row_sum)
+    c.totals, c.lookups = r.items(r.total), r.items(r.lookup)
     c.digest = hashlib.sha256(data[: r.at]).digest()
     c.program = r.items(r.step)
     if r.at != len(data):

@@ -1,0 +1,1 @@
+"""The provider's side: registering a model, recording a request, proving layers."""

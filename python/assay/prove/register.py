@@ -1,0 +1,359 @@
+"""Registration: a float model becomes an exact model, quantised, laid out and committed, part by part.
+
+A part is done when its digests are there; a registration that was cut off (killed, disk full) resumes after the last
+part that is done. `public.assay` is written last: a folder that has it is complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from assay import _core, framing
+from assay.circuits.scales import ModelScales
+from assay.errors import QuantizationError, RequestError, StorageError
+from assay.framing import Kind
+from assay.layout import BLOCK, Layout, Slot, weight_layout
+from assay.model import SourceModel
+from assay.profiles import Code, Profile, profile_named
+from assay.prove.folder import KEY_VERSION, Cells, Folder, map_file, read_key
+from assay.prove.tokenizer import tokenizer_bytes
+from assay.public import PublicModel
+from assay.quantize.calibrate import calibrate
+from assay.quantize.quantize import quantize_tensor, quantize_weight
+from assay.statement import circuits_digest
+from assay.storage import disk_error, make_folder, write_file, writing
+
+Progress = Callable[[str, int, int], None]
+"""Gets a step's name, how much of it is done, and how much there is."""
+
+_DEFAULT_STORED_LIMIT = 4 << 30
+_DISK_BYTES_PER_SECOND = 400 << 20
+_SLAB = 1 << 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Bytes on disk and seconds, of one storage mode."""
+
+    storage: str
+    disk_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What a registration made; `saturated` counts weights beyond their scale, by tensor."""
+
+    path: Path
+    public: PublicModel
+    storage: str
+    disk_bytes: int
+    seconds: float
+    estimates: tuple[Estimate, ...]
+    saturated: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "path": str(self.path),
+            "public_hash": self.public.hash.hex(),
+            "root": self.public.root.hex(),
+            "profile": self.public.profile.name,
+            "storage": self.storage,
+            "disk_bytes": self.disk_bytes,
+            "seconds": self.seconds,
+            "estimates": {e.storage: {"disk_bytes": e.disk_bytes, "seconds": e.seconds} for e in self.estimates},
+            "saturated_weights": self.saturated,
+        }
+
+
+def register(
+    source: SourceModel,
+    out: Path,
+    *,
+    profile: str = "provable-128",
+    code: Code | None = None,
+    storage: str | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[tuple[Estimate, ...], str], None] | None = None,
+) -> Registered:
+    """Registers a model in the folder `out`, or goes on with a registration that was cut off there.
+
+    `storage` is `stored`, `recompute` or, by default, chosen by size and free disk. `announce` gets the estimates of
+    both modes and the one chosen before anything is done.
+    """
+    started = time.monotonic()
+    chosen = profile_named(profile)
+    job = _Job(source, Folder(out), chosen, code or chosen.code, progress or (lambda *_: None))
+    estimates = job.estimates()
+    mode = job.begin(_choose(storage, estimates, out))
+    if announce is not None:
+        announce(estimates, mode)
+    try:
+        public = job.run(mode)
+    except OSError as error:
+        raise job.failed(error, mode) from error
+    disk = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    return Registered(
+        path=out,
+        public=public,
+        storage=mode,
+        disk_bytes=disk,
+        seconds=time.monotonic() - started,
+        estimates=estimates,
+        saturated=dict(job.saturated),
+    )
+
+
+def _choose(storage: str | None, estimates: tuple[Estimate, ...], out: Path) -> str:
+    """The storage mode: as asked, else `stored` where it is small and leaves most of the disk free."""
+    stored = next(e.disk_bytes for e in estimates if e.storage == "stored")
+    if storage in ("stored", "recompute"):
+        return storage
+    if storage is not None:
+        raise RequestError("unknown-storage", f"storage is stored or recompute, not {storage!r}")
+    free = _free(out)
+    return "stored" if stored <= min(_DEFAULT_STORED_LIMIT, free // 4) else "recompute"
+
+
+def _free(path: Path) -> int:
+    """Bytes free on the disk that a folder is, or will be, on."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What was asked for when a registration began; a resumed one must agree."""
+
+    wanted: dict[str, Any]
+    scales: ModelScales
+
+
+class _Job:
+    """One registration."""
+
+    def __init__(self, source: SourceModel, folder: Folder, profile: Profile, code: Code, progress: Progress) -> None:
+        self.source, self.folder, self.profile, self.code = source, folder, profile, code
+        self.progress = progress
+        self.config = source.config.to_dict()
+        self.layout: Layout = weight_layout(self.config, code)
+        self.saturated: Counter[str] = Counter()
+        if reason := code.core().invalid_reason():
+            raise RequestError("bad-code", f"code parameters: {reason}")
+
+    # ---- before ----
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """Disk and time of both modes; the time is scaled from one batch of rows."""
+        rows = sum(self.layout.parts)
+        cells = sum(slot.blocks for slot in self.layout.slots) * BLOCK * 2
+        digests = (len(self.layout.parts) + 1) * self.code.length * 32
+        columns = rows * self.code.length * 8
+        seconds = rows / 8 * self._batch_seconds()
+        return (
+            Estimate(storage="recompute", disk_bytes=cells + digests, seconds=seconds),
+            Estimate(
+                storage="stored",
+                disk_bytes=cells + digests + columns,
+                seconds=seconds + columns / _DISK_BYTES_PER_SECOND,
+            ),
+        )
+
+    def _batch_seconds(self) -> float:
+        zeros = np.zeros(8 << self.code.log_columns, np.int16)
+        start = time.perf_counter()
+        _core.part_digests(self.code.core(), 8, [(0, zeros)], 0, bytes(32))
+        return time.perf_counter() - start
+
+    def begin(self, mode: str) -> str:
+        """Makes the folder; refuses one that holds something else. Returns the mode of a registration resumed."""
+        if self.folder.public.is_file():
+            raise StorageError(
+                "already-registered",
+                f"{self.folder.path} already holds a registered model",
+                hint="choose another folder; a public file is immutable",
+            )
+        make_folder(self.folder.weights)
+        if not self.folder.plan.is_file() and any(self.folder.weights.iterdir()):
+            raise StorageError("folder-not-empty", f"{self.folder.path} holds files of something else")
+        return mode
+
+    # ---- the work ----
+
+    def run(self, mode: str) -> PublicModel:
+        """All steps that are not done yet."""
+        self._check_space(mode)
+        key = self._key()
+        plan = self._plan(mode)
+        write_file(self.folder.tokenizer, tokenizer_bytes(self.source.tokenizer))
+        rows = sum(self.layout.parts)
+        done = 0
+        for part, height in enumerate(self.layout.parts):
+            if not self._is_done(part, height, mode):
+                self._make_part(part, plan.scales, key, mode, done, rows)
+            done += height
+            self.progress("commit", done, rows)
+        return self._finish(plan.scales)
+
+    def _check_space(self, mode: str) -> None:
+        missing = self._missing(mode) - _free(self.folder.path)
+        if missing > 0:
+            raise StorageError(
+                "disk-full",
+                f"registering needs {_amount(missing)} more than is free on the disk of {self.folder.path}",
+                hint="free that much, or choose --storage recompute; what is done is kept, and the same command resumes",
+            )
+
+    def _missing(self, mode: str) -> int:
+        """Bytes still to be written."""
+        total = next(e.disk_bytes for e in self.estimates() if e.storage == mode)
+        present = sum(file.stat().st_size for file in self.folder.weights.iterdir())
+        return max(0, total - present)
+
+    def failed(self, error: OSError, mode: str) -> StorageError:
+        """The coded error of a write that failed."""
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return disk_error(self.folder.path, error)
+        missing = max(0, self._missing(mode) - _free(self.folder.path))
+        return StorageError(
+            "disk-full",
+            f"the disk of {self.folder.path} is full; {_amount(missing)} more are needed",
+            hint="free that much and run the same command again: registration resumes with the part it was at",
+        )
+
+    def _key(self) -> bytes:
+        if not self.folder.key.is_file():
+            key = os.urandom(32)
+            with writing(self.folder.key, mode=0o600) as file:
+                file.write(framing.pack(Kind.KEY, KEY_VERSION, key))
+        return read_key(self.folder.key)
+
+    def _plan(self, mode: str) -> _Plan:
+        """The scales, calibrated once; and a check that the same is asked for as before."""
+        self.progress("read", 0, 1)
+        wanted = {
+            "source": self.source.source_digest,
+            "profile": self.profile.name,
+            "code": self.code.to_dict(),
+            "storage": mode,
+        }
+        self.progress("read", 1, 1)
+        if self.folder.plan.is_file():
+            return _resumed(self.folder.plan, wanted)
+        self.progress("calibrate", 0, 1)
+        scales = calibrate(self.source)
+        self.progress("calibrate", 1, 1)
+        text = json.dumps({"wanted": wanted, "scales": scales.to_dict()})
+        with writing(self.folder.plan) as file:
+            file.write(text.encode())
+        return _Plan(wanted, scales)
+
+    def _is_done(self, part: int, height: int, mode: str) -> bool:
+        if not self.folder.digests(part).is_file() or not self.folder.cells(part).is_file():
+            return False
+        columns = self.folder.columns(part)
+        return mode == "recompute" or (
+            columns.is_file() and columns.stat().st_size == height * 8 * self.code.length
+        )
+
+    def _make_part(self, part: int, scales: ModelScales, key: bytes, mode: str, done: int, rows: int) -> None:
+        slots = self.layout.of_part(part)
+        with writing(self.folder.cells(part)) as file:
+            for slot in slots:
+                self._write_slot(file, slot, scales)
+        cells = map_file(self.folder.cells(part), np.dtype("<i2"), sum(s.blocks for s in slots) * BLOCK)
+        if mode == "stored":
+            with writing(self.folder.columns(part)) as columns:
+                digests = self._digests(part, cells, key, columns, done, rows)
+        else:
+            digests = self._digests(part, cells, key, None, done, rows)
+        with writing(self.folder.digests(part)) as file:
+            file.write(digests.tobytes())
+
+    def _digests(self, part: int, cells: Cells, key: bytes, columns: BinaryIO | None, done: int, rows: int) -> Any:
+        def sink(rows_done: int, symbols: memoryview | None) -> None:
+            if columns is not None and symbols is not None:
+                columns.write(symbols)
+            self.progress("commit", done + rows_done, rows)
+
+        height = self.layout.parts[part]
+        return _core.part_digests(
+            self.code.core(), height, [(0, cells)], part, key, sink, want_codeword=columns is not None
+        )
+
+    def _write_slot(self, file: BinaryIO, slot: Slot, scales: ModelScales) -> None:
+        if not slot.name.startswith("embedding."):
+            values = quantize_weight(self.source, slot.name, scales, saturated=self.saturated)
+            file.write(_padded(values, slot).tobytes())
+            return
+        first = sum(s.rows for s in self.layout.slots if s.name.startswith("embedding.") and s.part < slot.part)
+        for start in range(first, first + slot.rows, _SLAB):
+            stop = min(start + _SLAB, first + slot.rows)
+            rows = self.source.rows("embedding", start, stop)
+            values = quantize_tensor("embedding", rows, scales.weight("embedding"), saturated=self.saturated)
+            file.write(_padded(values, slot).tobytes())
+
+    def _finish(self, scales: ModelScales) -> PublicModel:
+        """Leaves, root and the public file."""
+        parts = range(len(self.layout.parts))
+        size = self.code.length * 32
+        leaves = _core.combine_parts([map_file(self.folder.digests(p), np.dtype("u1"), size) for p in parts])
+        with writing(self.folder.leaves) as file:
+            file.write(leaves.tobytes())
+        public = self._public(scales, bytes(32), _core.merkle_root(leaves))
+        public = self._public(scales, circuits_digest(public), public.root)
+        with writing(self.folder.public) as file:
+            file.write(public.encoded)
+        self.folder.plan.unlink()
+        return public
+
+    def _public(self, scales: ModelScales, circuit_digest: bytes, root: bytes) -> PublicModel:
+        return PublicModel(
+            profile=self.profile,
+            code=self.code,
+            config=self.config,
+            scales=scales,
+            tokenizer_digest=bytes.fromhex(self.source.tokenizer_digest),
+            source_digest=bytes.fromhex(self.source.source_digest),
+            circuit_digest=circuit_digest,
+            root=root,
+        )
+
+
+def _resumed(path: Path, wanted: dict[str, Any]) -> _Plan:
+    try:
+        plan = json.loads(path.read_bytes())
+        scales = ModelScales.from_dict(plan["scales"])
+        stated = plan["wanted"]
+    except (OSError, ValueError, KeyError, TypeError, QuantizationError) as error:
+        raise StorageError("damaged-registration", f"{path} cannot be read: {error}") from error
+    if odd := [name for name in wanted if stated.get(name) != wanted[name]]:
+        raise StorageError(
+            "other-registration",
+            f"another registration was begun in this folder: it differs in {', '.join(odd)}",
+            hint="give the same arguments to resume it, or another folder",
+        )
+    return _Plan(wanted, scales)
+
+
+def _padded(values: Cells, slot: Slot) -> Cells:
+    """Rows padded with zeros to whole blocks."""
+    return np.pad(values, ((0, 0), (0, slot.stride - slot.cols))).astype("<i2", copy=False)
+
+
+def _amount(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

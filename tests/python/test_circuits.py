@@ -1,0 +1,882 @@
+"""Every operation on tiny shapes: its witness equals plain integers, and each corruption fails where it should."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.circuits import fixed_point, gemma3
+from assay.circuits.attention import AttentionShape, attention, reciprocal
+from assay.circuits.gated_mlp import activation, gated_product
+from assay.circuits.inverse_sqrt import inverse_sqrt
+from assay.circuits.linear import linear
+from assay.circuits.residual import boundary_in, boundary_out
+from assay.circuits.rms_norm import epsilon, rms_norm
+from assay.circuits.rope import angle_tables, angles, rope
+from assay.circuits.rounding import clamped_round, round_shift
+from assay.circuits.scales import LayerScales, ModelScales
+from assay.circuits.softmax import softmax
+from assay.graph import Builder, CellType, CircuitError, Interval, Source, Wire, term
+from assay.graph.summary import summarise
+from assay.model.config import Gemma3Config
+from assay.quantize.quantize import fold_gain, quantize_tensor
+from assay.quantize.scales import derive_scales
+from assay.reference.circuit import P, check, decode, evaluate
+
+Tensors = dict[str, Any]
+rng = np.random.default_rng(20240229)
+
+
+def external(b: Builder, name: str, rows: int, cols: int, bounds: Interval) -> Wire:
+    """An input with bounds that the test vouches for."""
+    wire = b.tensor(name, rows, cols, bounds, source=Source.BOUNDARY, type=CellType.INT64)
+    return b.tensor_fact(f"{name}.given", wire, "the test gives it")
+
+
+def integers(*shape: int, bits: int = 16) -> np.ndarray:
+    half = 1 << (bits - 1)
+    return rng.integers(-half, half, shape)
+
+
+class Case:
+    """A circuit with an honest witness, to be corrupted."""
+
+    def __init__(self, b: Builder, externals: Mapping[str, np.ndarray]) -> None:
+        self.raw = b.finish()
+        self.tensors: Tensors = evaluate(self.raw, externals)
+        assert check(self.raw, self.tensors) == []
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.tensors[name].astype(object)
+
+    def wide(self, name: str, *limbs: str) -> np.ndarray:
+        """The value of limbs of 16 bits."""
+        return sum(self[f"{name}.{limb}"] << (16 * k) for k, limb in enumerate(limbs))
+
+    def violations(self, **changes: Any) -> list[str]:
+        """What fails after the changes; names have __ for dots."""
+        changed = {name.replace("__", "."): value for name, value in changes.items()}
+        assert all(name in self.tensors for name in changed)
+        return check(self.raw, {**self.tensors, **changed})
+
+
+def split(value: np.ndarray, *names: str) -> dict[str, np.ndarray]:
+    """Limbs of 16 bits, the last with the signed rest."""
+    out = {}
+    for name in names[:-1]:
+        out[name], value = value % (1 << 16), value >> 16
+    return {**out, names[-1]: value}
+
+
+def at(shape: tuple[int, ...], index: tuple[int, ...]) -> np.ndarray:
+    one = np.zeros(shape, dtype=object)
+    one[index] = 1
+    return one
+
+
+# ---- rounding and clamps ----
+
+
+@pytest.mark.parametrize("shift", [1, 2, 15, 16, 17, 31])
+def test_round_shift_is_the_floor_of_half_up(shift: int) -> None:
+    b = Builder("round")
+    x, y = b.weight("x", 2, 5), b.weight("y", 2, 5)
+    out = round_shift(b, "r", b.value(term(x, y), x.domain), shift)
+    halves = np.array([[(1 << 14), -(1 << 14), -32768, 32767, 0]])
+    case = Case(b, {"x": np.vstack([halves, integers(1, 5)]), "y": np.vstack([halves, integers(1, 5)])})
+    product = case["x"] * case["y"]
+    assert (recombined(case, out) == (product + (1 << (shift - 1))) >> shift).all()
+
+
+def recombined(case: Case, wire: Wire) -> np.ndarray:
+    """The values of a wire."""
+    tensors = decode(case.raw).tensors
+    return sum(c * case[tensors[t].name] for c, t in wire.terms) + wire.constant
+
+
+def rounding_case() -> Case:
+    b = Builder("round")
+    x, y = b.weight("x", 2, 3), b.weight("y", 2, 3)
+    round_shift(b, "r", b.value(term(x, y), x.domain), 7)
+    return Case(b, {"x": integers(2, 3), "y": integers(2, 3)})
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_an_output_off_by_one_has_a_remainder_out_of_range(step: int) -> None:
+    case = rounding_case()
+    one = at((2, 3), (1, 2)) * step
+    y = split(case.wide("r", "y0", "y1") + one, "r__y0", "r__y1")
+    assert case.violations(**y, r__r0=case["r.r0"] - one * 128) == ["r.r0"]
+    assert case.violations(**y) == ["r"]
+
+
+CLAMP_INPUTS = [0, 1, -1, 127, 128, 129, -128, -129, 4095, 4096, -4096, -4097, 32767, -32768]
+
+
+def clamp_case(bits: int = 8, shift: int = 4, factor: int = 1) -> Case:
+    b = Builder("clamp")
+    x = b.weight("x", 1, len(CLAMP_INPUTS))
+    clamped_round(b, "c", b.value(term(x, x) * 0 + term(x) * factor, x.domain), shift, bits)
+    return Case(b, {"x": np.array([CLAMP_INPUTS])})
+
+
+@pytest.mark.parametrize(("bits", "shift", "factor"), [(8, 4, 1), (8, 0, 1), (4, 1, 3), (17, 3, 300), (16, 2, 9)])
+def test_a_clamp_saturates_on_both_sides(bits: int, shift: int, factor: int) -> None:
+    case = clamp_case(bits, shift, factor)
+    half = 1 << (bits - 1)
+    for x, y in zip(CLAMP_INPUTS, case["c.y"][0], strict=True):
+        t = (x * factor + (1 << shift >> 1)) >> shift
+        assert y == min(max(t, -half), half - 1)
+
+
+def test_a_bypassed_clamp_fails_at_its_table() -> None:
+    case = clamp_case()
+    j = CLAMP_INPUTS.index(4096)
+    one = at((1, len(CLAMP_INPUTS)), (0, j))
+    assert case["c.clamp.positive"][0, j] == 1
+    lo = case["c.lo0"]
+    bypass = {
+        "c__clamp__select": case["c.clamp.select"] + one,
+        "c__clamp__positive": case["c.clamp.positive"] - one,
+    }
+    y = case["c.y"] * (1 - one) + one * (lo - 128)
+    assert case.violations(**bypass, c__y=y) == ["c.clamp"]
+    # without the table: hi = 0 and the whole value in lo, which is then out of range
+    whole = lo + one * (case["c.hi"] << 8)
+    zero_hi = case["c.hi"] * (1 - one)
+    y = case["c.y"] * (1 - one) + one * (whole - 128)
+    assert case.violations(**bypass, c__y=y, c__lo0=whole, c__hi=zero_hi) == ["c.lo0"]
+    assert case.violations(c__y=case["c.y"] - one) == ["c.saturate"]
+
+
+def test_a_clamp_is_left_out_where_it_cannot_act() -> None:
+    b = Builder("fits")
+    x, w = b.weight("x", 2, 2), b.weight("w", 3, 2)
+    linear(b, "wide", x, w, shift=17, bits=16)
+    linear(b, "narrow", x, w, shift=1, bits=16)
+    names = {t.name for t in b.tensors}
+    assert "narrow.hi" in names
+    assert "wide.hi" not in names
+
+
+def test_a_clamp_whose_table_would_be_too_large_is_refused() -> None:
+    b = Builder("table")
+    x, y = b.weight("x", 1, 2), b.weight("y", 1, 2)
+    with pytest.raises(CircuitError, match="rows") as caught:
+        clamped_round(b, "c", b.value(term(x, y), x.domain), 1, 8)
+    assert caught.value.code == "circuit-table"
+
+
+@pytest.mark.parametrize("shift", [-1, 62])
+def test_a_shift_out_of_range_is_refused(shift: int) -> None:
+    b = Builder("shift")
+    x = b.weight("x", 1, 2)
+    with pytest.raises(CircuitError, match=f"a shift by {shift} bits"):
+        round_shift(b, "r", b.value(x, x.domain), shift)
+
+
+# ---- inverse square root ----
+
+
+def roots_case(values: list[int]) -> Case:
+    b = Builder("root")
+    inverse_sqrt(b, "i", external(b, "v", 1, len(values), Interval(1, (1 << 62) - 1)))
+    return Case(b, {"v": np.array([values])})
+
+
+def plain_root(v: int) -> int:
+    """2^46 / sqrt(v) in fixed point, as PROTOCOL.md's normalisation has it."""
+    a = t = 0
+    while v * 4**a < 1 << 28:
+        a += 1
+    while (v >> 2 * t) >= 1 << 30:
+        t += 1
+    return math.isqrt((1 << 60) // ((v * 4**a) >> 2 * t)) << (16 - t + a)
+
+
+EDGES = sorted({max(1, min((1 << 62) - 1, (1 << e) + d)) for e in range(63) for d in (-2, -1, 0, 1, 2)})
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, (1 << 62) - 1), min_size=1, max_size=40))
+def test_inverse_roots_are_the_normalised_floor(values: list[int]) -> None:
+    values = values + EDGES
+    case = roots_case(values)
+    for v, w in zip(values, case["i.scaled"][0], strict=True):
+        assert w == plain_root(v)
+        assert v * w * w <= (1 << 92) + (1 << 64)
+        assert abs(w * math.sqrt(v) / 2**46 - 1) < 2**-14.9
+
+
+def root_witness(v: int, row: int, root: int | None = None) -> dict[str, np.ndarray]:
+    """All tensors of one inverse root, for a claimed row of the table and a claimed w: only (ISQRT.2-6) hold mod p."""
+    scale, last = 1 << (30 - row), 4 ** (row + 1) - 1
+    shifted = v * scale * scale % P - (1 << 60)
+    normal = ((shifted + (1 << 60)) >> 32)
+    w = math.isqrt((1 << 60) // normal) if root is None else root
+    a = (1 << 60) - w * w * normal
+    b = (2 * w + 1) * normal - 1 - a
+    cells = {
+        "i.normalise.row": row,
+        "i.normalise.scale": scale,
+        "i.normalise.inverse": (1 << 32) // scale,
+        "i.normalise.last": last,
+        "i.root": w,
+        "i.scaled": w * scale,
+        **split(last - v, "i.below.u0", "i.below.u1", "i.below.u2", "i.below.u3"),
+        **split(shifted, "i.shift.r0", "i.shift.r1", "i.shift.v0", "i.shift.v1"),
+        **split(a, "i.floor.a0", "i.floor.a1", "i.floor.a2"),
+        **split(b, "i.ceiling.b0", "i.ceiling.b1", "i.ceiling.b2"),
+    }
+    return {name.replace(".", "__"): np.array([[value]], dtype=object) for name, value in cells.items()}
+
+
+@pytest.mark.parametrize("v", [1, 3, 4, 1000, (1 << 28) + 5, (1 << 40) - 1, (1 << 62) - 1])
+def test_other_inverse_roots_are_rejected(v: int) -> None:
+    case = roots_case([v])
+    row = int(case["i.normalise.row"][0, 0])
+    w = int(case["i.root"][0, 0])
+    assert case.violations(**root_witness(v, row)) == []
+    assert case.violations(**root_witness(v, row, w + 1)) == ["i.floor.a2"] or w == 1 << 16
+    assert case.violations(**root_witness(v, row, w - 1)) == ["i.ceiling.b2"] or w == 1 << 15
+    assert case.violations(i__scaled=case["i.scaled"] + 1) == ["i.scaled"]
+    if row < 30:
+        assert "i.shift.v1" in case.violations(**root_witness(v, row + 1))
+    if row:
+        assert "i.below.u3" in case.violations(**root_witness(v, row - 1))
+
+
+def test_a_wrapped_normalisation_fails_at_its_upper_bound_alone() -> None:
+    """Without U - v >= 0 there is a second witness, with v P^2 wrapped modulo p."""
+    found = 0
+    for row in range(14):
+        for normal in range(1 << 28, (1 << 28) + 400):
+            v = (normal << 32) * pow(4 ** (30 - row), -1, P) % P
+            if 4 ** (row + 1) <= v < 1 << 62:
+                case = roots_case([v])
+                assert case.violations(**root_witness(v, row)) == ["i.below.u3"]
+                found += 1
+                break
+    assert found > 5
+
+
+# ---- norms ----
+
+
+def norm_case(shift: int = 43, rows: int = 2, size: int = 6) -> Case:
+    b = Builder("norm")
+    x = external(b, "x", rows, size, Interval.signed(26))
+    rms_norm(b, "n", x, b.weight("gain", 1, size), shift=shift, bits=32, eps=7)
+    x_values = integers(rows, size, bits=26)
+    x_values[0] = 0
+    x_values[0, 1] = 1 << 24
+    return Case(b, {"x": x_values, "gain": quantize_tensor("g", rng.uniform(-1, 1, (1, size)), 15)})
+
+
+@pytest.mark.parametrize("shift", [32, 38, 43, 46])
+def test_a_norm_is_one_rounding_of_x_w_gain(shift: int) -> None:
+    case = norm_case(shift)
+    limbs = [f"y{k}" for k in range(2) if f"n.y{k}" in case.tensors]
+    y = case.wide("n", *limbs)
+    for i, row in enumerate(case["x"]):
+        w = plain_root(sum(v * v for v in row) + 7)
+        for j, v in enumerate(row):
+            assert y[i, j] == (v * w * case["gain"][0, j] + (1 << (shift - 1))) >> shift
+        exact = row.astype(float) / math.sqrt(float(sum(v * v for v in row)) + 7) * case["gain"][0].astype(float)
+        assert np.abs(y[i].astype(float) * 2.0 ** (shift - 46) - exact).max() <= 2 + 2.0 ** (shift - 46)
+
+
+def test_a_norm_with_another_row_factor_is_rejected() -> None:
+    case = norm_case()
+    factor = case["n.inverse.scaled"] + np.array([[0, 1 << 20]])
+    acc = case["x"] * factor.reshape(2, 1) * case["gain"] + (1 << 42)
+    limbs = {f"n__r{k}": v for k, v in enumerate((acc % (1 << 16), (acc >> 16) % (1 << 16), (acc >> 32) % (1 << 11)))}
+    limbs |= split(acc >> 43, "n__y0", "n__y1")
+    assert case.violations(n__inverse__scaled=factor, **limbs) == ["n.inverse.scaled"]
+    assert case.violations(n__inverse__scaled=factor) == ["n.inverse.scaled", "n"]
+
+
+def test_a_norm_of_too_many_wide_entries_is_refused() -> None:
+    b = Builder("norm")
+    x = external(b, "x", 1, 4096, Interval.signed(26))
+    with pytest.raises(CircuitError, match="sum of 4096 squares") as caught:
+        rms_norm(b, "n", x, b.weight("gain", 1, 4096), shift=43, bits=32, eps=1)
+    assert caught.value.code == "circuit-bound"
+    b = Builder("norm")
+    x = external(b, "x", 1, 4095, Interval.signed(26))
+    rms_norm(b, "n", x, b.weight("gain", 1, 4095), shift=43, bits=32, eps=1)
+    b.finish()
+
+
+def test_epsilon_is_exact_and_at_least_one() -> None:
+    assert epsilon(1e-6, 640, 0) == 1
+    assert epsilon(1e-6, 640, 16) == round(Fraction(1e-6) * 640 * 2**32)
+    assert epsilon(1e-6, 640, -2) == 1
+
+
+# ---- linear ----
+
+
+def test_a_linear_layer_is_a_matrix_product() -> None:
+    b = Builder("linear")
+    x, w = b.weight("x", 3, 4), b.weight("w", 5, 4)
+    y = linear(b, "l", x, w, shift=9)
+    case = Case(b, {"x": integers(3, 4), "w": integers(5, 4)})
+    assert (recombined(case, y) == (case["x"] @ case["w"].T + 256) >> 9).all()
+    assert case.violations(w=case["w"] + at((5, 4), (2, 3))) == ["l"]
+    # out of range, but equal modulo p: a remainder that wraps
+    assert case.violations(l__r0=case["l.r0"] + P) == []
+    assert case.violations(l__r0=case["l.r0"] - 512, l__y0=case["l.y0"] + 1)[-1] == "l.r0"
+
+
+# ---- rotary embedding ----
+
+
+def rope_case() -> tuple[Case, Wire]:
+    b = Builder("rope")
+    x = b.weight("x", 6, 8)
+    y = rope(b, "p", x, angle_tables(b, 3, 8, 10000.0), heads=2, shift=15)
+    return Case(b, {"x": integers(6, 8)}), y
+
+
+def turned(x: np.ndarray, first: int) -> np.ndarray:
+    """Accumulators of (ROPE.1) for positions first, first + 1, ..., two heads each."""
+    cos, sin = (t[first:] for t in angles(6, 8, 10000.0))
+    rows = np.arange(6) // 2
+    return x * cos[rows] + np.roll(x, 4, axis=1) * sin[rows]
+
+
+def test_rope_turns_pairs_by_position() -> None:
+    case, y = rope_case()
+    assert (recombined(case, y) == (turned(case["x"], 0) + (1 << 14)) >> 15).all()
+    exact = np.empty((6, 8))
+    for i in range(6):
+        for j in range(4):
+            angle = (i // 2) * 10000.0 ** (-j / 4)
+            a, b = float(case["x"][i, j]), float(case["x"][i, j + 4])
+            exact[i, j] = (a * math.cos(angle) - b * math.sin(angle)) / 2
+            exact[i, j + 4] = (b * math.cos(angle) + a * math.sin(angle)) / 2
+    assert np.abs(recombined(case, y).astype(float) - exact).max() < 3
+
+
+def test_rope_at_other_positions_is_rejected() -> None:
+    case, _ = rope_case()
+    acc = turned(case["x"], 1) + (1 << 14)
+    assert case.violations(p__r0=acc % (1 << 15), p__y0=acc >> 15) == ["p"]
+
+
+# ---- softmax ----
+
+
+def softmax_case(heads: int = 2, tokens: int = 5, window: int = 3) -> Case:
+    b = Builder("softmax")
+    softmax(b, "s", b.weight("x", tokens * heads, tokens), heads=heads, window=window, rate=Fraction(1, 4096))
+    x = integers(tokens * heads, tokens)
+    x[-1] = 5  # ties
+    return Case(b, {"x": x})
+
+
+def visible(i: int, tokens: int, heads: int = 2, window: int = 3) -> list[int]:
+    t = i // heads
+    return [j for j in range(tokens) if j <= t and (not window or j > t - window)]
+
+
+def test_softmax_is_exp_of_the_distance_to_the_maximum() -> None:
+    case = softmax_case()
+    for i in range(10):
+        cells = visible(i, 5)
+        row = [int(case["x"][i, j]) for j in cells]
+        e = [math.floor(2**15 * math.exp(-(max(row) - v) / 4096) + 0.5) for v in row]
+        assert case["s.max"][0, i] == max(row)
+        assert [case["s.exp.e"][i, j] for j in cells] == e
+        assert case["s.sum"][0, i] == sum(e)
+        assert case["s.zeros"][0, i] == row.count(max(row))
+        assert all(case["s.exp.e"][i, j] == case["s.exp.z"][i, j] == 0 for j in range(5) if j not in cells)
+
+
+def test_masked_scores_and_absent_cells_are_not_read() -> None:
+    case = softmax_case()
+    assert case.violations(x=case["x"] + at((10, 5), (0, 4)) * 7) == []
+    assert case.violations(s__exp__e=case["s.exp.e"] + at((10, 5), (0, 4)) * 7) == []
+
+
+@pytest.mark.parametrize("step", [1, 100])
+def test_a_maximum_that_only_bounds_is_rejected(step: int) -> None:
+    case = softmax_case()
+    i = 7
+    m = case["s.max"] + at((1, 10), (0, i)) * step
+    e, z, zeros, total = case["s.exp.e"], case["s.exp.z"], case["s.zeros"], case["s.sum"]
+    table = fixed_point.exponential(1 << 16, Fraction(1, 4096), 15)
+    for j in visible(i, 5):
+        e[i, j], z[i, j] = table[int(m[0, i] - case["x"][i, j])], 0
+    zeros[0, i], total[0, i] = 0, e[i].sum()
+    changes = {"s__max": m, "s__exp__e": e, "s__exp__z": z, "s__sum": total}
+    assert case.violations(**changes, s__zeros=zeros) == ["s.attained"]
+    zeros[0, i] = 1
+    assert case.violations(**changes, s__zeros=zeros) == ["s.zeros"]
+    assert "s.exp" in case.violations(s__max=m - at((1, 10), (0, i)) * 2 * step)
+
+
+def test_a_wrong_row_sum_is_rejected() -> None:
+    case = softmax_case()
+    assert case.violations(s__sum=case["s.sum"] + at((1, 10), (0, 3))) == ["s.sum"]
+    assert case.violations(s__exp__e=case["s.exp.e"] + at((10, 5), (9, 4)), s__sum=case["s.sum"]) == ["s.sum", "s.exp"]
+
+
+# ---- attention ----
+
+
+def test_the_reciprocal_is_a_floor() -> None:
+    values = [1 << 15, (1 << 15) + 1, 3 << 20, (1 << 30) - 1, 1 << 30]
+    b = Builder("reciprocal")
+    reciprocal(b, "a", external(b, "d", 1, len(values), Interval(1 << 15, 1 << 30)))
+    case = Case(b, {"d": np.array([values])})
+    assert case["a.inverse"][0].tolist() == [(1 << 46) // d for d in values]
+    for step, limb in ((1, "a.remainder.rho1"), (-1, "a.below.rest1")):
+        inverse = case["a.inverse"] + at((1, 5), (0, 2)) * step
+        rho = (1 << 46) - case["d"] * inverse
+        changes = {
+            "a__inverse": inverse,
+            **split(inverse, "a__inverse__limb0", "a__inverse__limb1"),
+            **split(rho, "a__remainder__rho0", "a__remainder__rho1"),
+            **split(case["d"] - 1 - rho, "a__below__rest0", "a__below__rest1"),
+        }
+        assert limb in case.violations(**changes)
+        assert {v.rpartition(".")[0] for v in case.violations(**changes)} <= {"a.remainder", "a.below"}
+
+
+def attention_case(kv_heads: int, members: int, tokens: int, window: int) -> tuple[Case, Wire]:
+    b = Builder("attention")
+    heads = kv_heads * members
+    q, k = b.weight("q", tokens * heads, 8), b.weight("k", tokens * kv_heads, 8)
+    v = b.weight("v", tokens * kv_heads, 4)
+    shape = AttentionShape(
+        kv_heads=kv_heads,
+        group_size=members,
+        window=window,
+        score_shift=17,
+        output_shift=44,
+        rate=Fraction(1, 2048),
+    )
+    out = attention(b, q, k, v, shape)
+    inputs = {"q": integers(tokens * heads, 8), "k": integers(tokens * kv_heads, 8)}
+    return Case(b, {**inputs, "v": integers(tokens * kv_heads, 4)}), out
+
+
+@pytest.mark.parametrize(("kv_heads", "members"), [(1, 1), (1, 2), (2, 1), (2, 3)])
+@pytest.mark.parametrize(("tokens", "window"), [(1, 0), (5, 0), (5, 3), (5, 1)])
+def test_attention_is_grouped_causal_and_windowed(kv_heads: int, members: int, tokens: int, window: int) -> None:
+    case, out = attention_case(kv_heads, members, tokens, window)
+    heads = kv_heads * members
+    values = recombined(case, out)
+    for t in range(tokens):
+        for h in range(heads):
+            g, i = h // members, t * heads + h
+            cells = visible(i, tokens, heads, window)
+            scores = [int(case["q"][i] @ case["k"][j * kv_heads + g]) for j in cells]
+            scores = [min(max((s + (1 << 16)) >> 17, -32768), 32767) for s in scores]
+            table = fixed_point.exponential(1 << 16, Fraction(1, 2048), 15)
+            e = [table[max(scores) - s] for s in scores]
+            n = sum(x * case["v"][j * kv_heads + g] for x, j in zip(e, cells, strict=True))
+            inverse = (1 << 46) // sum(e)
+            assert (values[i] == (n * inverse + (1 << 43)) >> 44).all()
+            mean = n.astype(float) / sum(e)
+            assert np.abs(values[i].astype(float) / 4 - mean).max() < 1
+
+
+def test_values_that_are_not_the_weighted_sum_are_rejected() -> None:
+    case, _ = attention_case(1, 2, 4, 0)
+    n = case["attention.weighted"] + at((8, 4), (5, 2))
+    assert case.violations(attention__weighted=n) == ["attention", "attention.weighted"]
+    # a masked value has no influence, a visible one does
+    last = at((4, 4), (3, 0))
+    assert "attention.weighted" in case.violations(v=case["v"] + last)
+
+
+# ---- gated activation ----
+
+
+def mlp_case() -> tuple[Case, Wire]:
+    b = Builder("mlp")
+    x = external(b, "x", 1, 12, Interval.signed(24))
+    up = external(b, "u", 1, 12, Interval.signed(20))
+    parts = activation(b, "gate", b.value(x, x.domain), shift=3, fraction_bits=12)
+    y = gated_product(b, "mlp", parts, up, shift=14, bits=24)
+    gates = [0, 1, -1, 8 * 32768, 8 * 32767, -8 * 32768, -8 * 32769, 8 * 40000, -8 * 40000, 1 << 22, -(1 << 23), 5000]
+    ups = [*integers(11, bits=20), -(1 << 19)]
+    return Case(b, {"x": np.array([gates]), "u": np.array([ups])}), y
+
+
+def plain_gelu(t: int) -> int:
+    if not -32768 <= t < 32768:
+        return max(t, 0)
+    return fixed_point.gelu(1 << 15, 12)[t + 32768]
+
+
+def test_the_gate_is_a_table_inside_and_a_line_outside() -> None:
+    case, y = mlp_case()
+    for x, u, out in zip(case["x"][0], case["u"][0], recombined(case, y)[0], strict=True):
+        product = plain_gelu((int(x) + 4) >> 3) * int(u)
+        assert out == min(max((product + (1 << 13)) >> 14, -(1 << 23)), (1 << 23) - 1)
+
+
+def test_a_wrong_activation_is_rejected() -> None:
+    case, y = mlp_case()
+    j = 11
+    one = at((1, 12), (0, j))
+    value = case["gate.gelu.value"] + one * 3
+    t = (case["x"] + 4) >> 3
+    inside, above = case["gate.clamp.select"] * value, case["gate.clamp.positive"] * t
+    acc = (inside + above) * case["u"] + (1 << 13)
+    limbs = [n for n in ("r0", "lo0", "lo1", "hi") if f"mlp.{n}" in case.tensors]
+    assert limbs == ["r0", "lo0", "lo1", "hi"]
+    shifted = (acc >> 14) + (1 << 23)
+    changes = {
+        "gate__gelu__value": value,
+        "mlp__r0": acc % (1 << 14),
+        "mlp__lo0": shifted % (1 << 16),
+        "mlp__lo1": (shifted >> 16) % (1 << 8),
+        "mlp__hi": shifted >> 24,
+        "mlp__y": case["mlp.y"] * (1 - one) + one * (shifted - (1 << 23)),
+    }
+    assert case.violations(**changes) == ["gate.gelu"]
+
+
+# ---- residual stream ----
+
+
+def residual_case() -> Case:
+    b = Builder("residual")
+    x = boundary_in(b, "boundary.0", 2, 3)
+    y = external(b, "y", 2, 3, Interval.signed(27))
+    boundary_out(b, "boundary.1", x + y, shift=2)
+    x_values = np.array([[-(1 << 25), (1 << 25) - 1, 0], [5, -5, 70000]])
+    return Case(b, {"boundary.0": x_values, "y": np.array([[-(1 << 26), (1 << 26) - 1, 9], [1, 1, -70001]])})
+
+
+def test_a_boundary_is_ranged_added_to_and_rounded() -> None:
+    case = residual_case()
+    expected = (case["boundary.0"] + case["y"] + 2) >> 2
+    assert (case["boundary.1"] == expected).all()
+    assert case.violations(**{"boundary.0": case["boundary.0"] + at((2, 3), (0, 0))}) == [
+        "residual_in",
+        "residual_out",
+    ]
+
+
+def test_a_boundary_beyond_26_bits_is_rejected() -> None:
+    b = Builder("residual")
+    boundary_in(b, "x", 1, 2)
+    raw = b.finish()
+    tensors = evaluate(raw, {"x": np.array([[(1 << 25) - 1, 1 << 25]])})
+    assert check(raw, tensors) == ["residual_in.limb1"]
+
+
+# ---- public tables ----
+
+
+def test_public_tables_are_the_functions() -> None:
+    e = fixed_point.exponential(1 << 16, Fraction(1, 512), 15)
+    assert e[0] == 1 << 15
+    assert all(abs(v - 2**15 * math.exp(-k / 512)) < 0.5 + 1e-9 for k, v in enumerate(e))
+    g = fixed_point.gelu(1 << 15, 12)
+    assert len(g) == 1 << 16
+    c = math.sqrt(2 / math.pi)
+    for t in [*range(-32768, 32768, 97), -1, 0, 1, 32767]:
+        x = t / 4096
+        exact = 0.5 * x * (1 + math.tanh(c * (x + 0.044715 * x**3)))
+        assert abs(g[t + 32768] - 4096 * exact) < 0.5 + 1e-6
+    assert g[0] == 0
+    assert g[-1] == 32767
+    for theta in (1e4, 1e6):
+        cos, sin = fixed_point.rotary(100, 16, theta, 14)
+        for t in (0, 1, 50, 99):
+            for k in range(8):
+                angle = t * theta ** (-2 * k / 16)
+                assert abs(cos[t, k] - 2**14 * math.cos(angle)) < 0.5 + 1e-6
+                assert abs(sin[t, k] - 2**14 * math.sin(angle)) < 0.5 + 1e-6
+
+
+def test_public_tables_are_pinned() -> None:
+    """The same on every machine: golden sums."""
+    assert sum(fixed_point.exponential(1 << 16, Fraction(1, 512), 15)) == GOLDEN["exp"]
+    assert sum(k * v for k, v in enumerate(fixed_point.gelu(1 << 15, 12))) == GOLDEN["gelu"]
+    cos, sin = fixed_point.rotary(512, 32, 1e6, 14)
+    weights = np.arange(cos.size).reshape(cos.shape)
+    assert (int((weights * cos).sum()), int((weights * sin).sum())) == GOLDEN["rotary"]
+
+
+GOLDEN: dict[str, Any] = {"exp": 0, "gelu": 0, "rotary": (0, 0)}
+
+
+# ---- a whole layer ----
+
+
+def config(kv_heads: int = 1, **changes: Any) -> Gemma3Config:
+    sizes: dict[str, Any] = {
+        "vocab_size": 16,
+        "hidden_size": 128,
+        "num_layers": 2,
+        "num_heads": 2,
+        "num_kv_heads": kv_heads,
+        "head_dim": 128,
+        "intermediate_size": 256,
+        "rms_norm_eps": 1e-6,
+        "rope_theta_global": 1e6,
+        "rope_theta_local": 1e4,
+        "sliding_window": 3,
+        "sliding_pattern": 2,
+        "query_pre_attn_scalar": 128,
+        "max_position": 64,
+        "tied_embeddings": True,
+    }
+    sizes |= changes
+    return Gemma3Config(**sizes, embed_scale=math.sqrt(sizes["hidden_size"]))
+
+
+class FloatLayer:
+    """Gemma 3 in float64 numpy, with the sites that calibration looks at."""
+
+    def __init__(self, shape: Gemma3Config, weights: Mapping[str, np.ndarray]) -> None:
+        self.c, self.w = shape, weights
+        self.maxima: dict[str, float] = {}
+
+    def see(self, site: str, value: np.ndarray) -> np.ndarray:
+        self.maxima[site] = max(self.maxima.get(site, 0.0), float(np.abs(value).max()))
+        return value
+
+    def norm(self, site: str, x: np.ndarray) -> np.ndarray:
+        scale = np.sqrt((x * x).mean(-1, keepdims=True) + self.c.rms_norm_eps)
+        return self.see(f"{site}.out", x / scale * self.w[site])
+
+    def project(self, site: str, x: np.ndarray) -> np.ndarray:
+        return self.see(f"{site}.out", x @ self.w[site].T)
+
+    def run(self, layer: int, x: np.ndarray) -> np.ndarray:
+        p = f"layers.{layer}."
+        h = self.norm(f"{p}input_norm", self.see(f"{p}residual_in", x))
+        o = self.see(f"{p}attention.out", self.attend(layer, h))
+        mid = self.see(f"{p}residual_mid", x + self.norm(f"{p}post_attention_norm", self.project(f"{p}o_proj", o)))
+        h = self.norm(f"{p}pre_feedforward_norm", mid)
+        gate, up = self.project(f"{p}gate_proj", h), self.project(f"{p}up_proj", h)
+        tanh = np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))
+        product = self.see(f"{p}mlp.product", 0.5 * gate * (1 + tanh) * up)
+        down = self.project(f"{p}down_proj", product)
+        return self.see(f"{p}residual_out", mid + self.norm(f"{p}post_feedforward_norm", down))
+
+    def attend(self, layer: int, h: np.ndarray) -> np.ndarray:
+        p, c, tokens = f"layers.{layer}.", self.c, len(h)
+        q = self.rotated(layer, "q", h).reshape(tokens, c.num_heads, c.head_dim)
+        k = self.rotated(layer, "k", h).reshape(tokens, c.num_kv_heads, c.head_dim)
+        v = self.project(f"{p}v_proj", h).reshape(tokens, c.num_kv_heads, c.head_dim)
+        k, v = (np.repeat(a, c.group_size, axis=1) for a in (k, v))
+        scores = self.see(f"{p}scores", np.einsum("thd,jhd->htj", q, k) * c.score_scale)
+        far = np.subtract.outer(np.arange(tokens), np.arange(tokens))
+        seen = (far >= 0) & (far < (c.window(layer) or tokens))
+        e = np.where(seen, np.exp(scores - np.where(seen, scores, -np.inf).max(-1, keepdims=True)), 0)
+        return np.einsum("htj,jhd->thd", e / e.sum(-1, keepdims=True), v).reshape(tokens, -1)
+
+    def rotated(self, layer: int, name: str, h: np.ndarray) -> np.ndarray:
+        p, dim = f"layers.{layer}.", self.c.head_dim
+        x = self.project(f"{p}{name}_proj", h).reshape(len(h), -1, dim)
+        x = self.norm(f"{p}{name}_norm", x)
+        frequency = self.c.rope_theta(layer) ** (-np.arange(0, dim, 2) / dim)
+        angle = np.tile(np.outer(np.arange(len(h)), frequency), 2)[:, None]
+        halves = np.concatenate([-x[..., dim // 2 :], x[..., : dim // 2]], axis=-1)
+        return self.see(f"{p}{name}_rope.out", x * np.cos(angle) + halves * np.sin(angle))
+
+
+class Model:
+    """A random tiny model with its scales, and its integer weights."""
+
+    def __init__(self, shape: Gemma3Config, tokens: int) -> None:
+        draw = np.random.default_rng(7)
+        self.shape, self.tokens = shape, tokens
+        self.weights = {
+            name: draw.normal(1, 0.3, dims) if name.endswith("norm") else draw.normal(0, 0.1, dims)
+            for name, dims in shape.tensor_shapes().items()
+        }
+        self.float = FloatLayer(shape, self.weights)
+        self.x = draw.normal(0, 3, (tokens, shape.hidden_size))
+        out = self.x
+        for layer in range(shape.num_layers):
+            out = self.float.run(layer, out)
+        largest = {name: float(np.abs(w).max()) for name, w in self.weights.items()}
+        self.scales = derive_scales(shape, self.float.maxima, largest)
+
+    def externals(self, layer: int, x: np.ndarray) -> Tensors:
+        out: Tensors = {f"boundary.{layer}": x}
+        for name in self.shape.layer_shapes():
+            full = f"layers.{layer}.{name}"
+            w = fold_gain(self.weights[full]) if name.endswith("norm") else self.weights[full]
+            out[full] = quantize_tensor(full, w, self.scales.weight(full)).astype(np.int64)
+        return out
+
+    def case(self, layer: int = 0) -> Case:
+        b = gemma3.build(self.shape, self.scales.layers[layer], layer, self.tokens)
+        x = np.rint(self.x * 2.0 ** self.scales.boundary(layer)).astype(np.int64)
+        return Case(b, self.externals(layer, x))
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+@pytest.mark.parametrize("tokens", [1, 5])
+def test_two_layers_are_close_to_float(kv_heads: int, tokens: int) -> None:
+    m = Model(config(kv_heads), tokens)
+    x = np.rint(m.x * 2.0 ** m.scales.boundary(0)).astype(np.int64)
+    exact = m.x
+    for layer in range(2):  # the first slides, the second is global
+        raw = gemma3.layer(m.shape, m.scales.layers[layer], layer, tokens)
+        assert raw == gemma3.layer(m.shape.to_dict(), m.scales.layers[layer], layer, tokens)
+        tensors = evaluate(raw, m.externals(layer, x))
+        assert check(raw, tensors) == []
+        x, exact = tensors[f"boundary.{layer + 1}"], m.float.run(layer, exact)
+        error = np.abs(x * 2.0 ** -m.scales.boundary(layer + 1) - exact).max() / np.abs(exact).max()
+        assert error < 1e-3
+
+
+@pytest.fixture(scope="module")
+def layer_case() -> Case:
+    return Model(config(2), 5).case()
+
+
+def bump(case: Case, name: str) -> dict[str, np.ndarray]:
+    """The tensor with one cell one larger (one smaller at the top of its range)."""
+    value = case[name]
+    value[value.shape[0] // 2, value.shape[1] // 2] += 1
+    return {name: value}
+
+
+@pytest.mark.parametrize(
+    ("tensor", "relation"),
+    [
+        ("input_norm.inverse.root", "input_norm.inverse.floor"),
+        ("input_norm.inverse.scaled", "input_norm"),
+        ("q_norm.inverse.normalise.row", "q_norm.inverse.normalise"),
+        ("q_proj.r0", "q_proj"),
+        ("q_rope.y0", "q_rope"),
+        ("k_rope.r0", "k_rope"),
+        ("softmax.max", "softmax.exp"),
+        ("softmax.sum", "softmax.sum"),
+        ("attention.weighted", "attention.weighted"),
+        ("attention.inverse", "attention.remainder"),
+        ("gate_proj.gelu.value", "gate_proj.gelu"),
+        ("mlp.y", "mlp.saturate"),
+        ("residual_in.limb0", "residual_in"),
+        ("boundary.1", "residual_out.saturate"),
+    ],
+)
+def test_a_single_wrong_cell_of_a_layer_is_named(layer_case: Case, tensor: str, relation: str) -> None:
+    assert relation in check(layer_case.raw, {**layer_case.tensors, **bump(layer_case, tensor)})
+
+
+def test_every_witness_tensor_is_tied_down(layer_case: Case) -> None:
+    """No committed cell is free, except scores that the causal mask hides (and those only through softmax)."""
+    for t in decode(layer_case.raw).tensors:
+        if t.source == 0:
+            assert check(layer_case.raw, {**layer_case.tensors, **bump(layer_case, t.name)}), t.name
+
+
+def test_a_layer_that_skips_the_residual_is_rejected(layer_case: Case) -> None:
+    """boundary.1 without boundary.0: consistent limbs, so only the sum itself fails."""
+    case = layer_case
+    total = case["residual_out.y"] if "residual_out.y" in case.tensors else case["boundary.1"]
+    shifts = [r for r in decode(case.raw).linears if r[0] == "residual_out"]
+    assert len(shifts) == 1
+    shift = sum(1 for t in case.tensors if t.startswith("residual_out.r"))
+    skipped = total - case["boundary.0"] if not shift else total - 1
+    lo = skipped + (1 << 25)
+    changes = {"boundary__1": skipped, "residual_out__lo0": lo % (1 << 16), "residual_out__lo1": lo >> 16}
+    assert case.violations(**changes) == ["residual_out"]
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 64, 100])
+def test_the_full_size_layer_closes_at_any_length(tokens: int) -> None:
+    shape, scales = full_size()
+    for layer in (0, 5):
+        b = gemma3.build(shape, scales, layer, tokens)
+        b.finish()
+    s = summarise(b, tokens)
+    assert s.cells_per_token < 100_000
+    if tokens == 64:
+        assert s.lookups_per_token < 64_000
+
+
+@pytest.mark.slow
+def test_the_full_size_layer_closes_at_the_longest_context() -> None:
+    shape, scales = full_size()
+    gemma3.build(shape, scales, 5, 32768).require_sound()
+
+
+def full_size() -> tuple[Gemma3Config, LayerScales]:
+    """Gemma 3 270M, with scales as calibration gives them for a middle layer."""
+    shape = config(
+        hidden_size=640,
+        num_layers=18,
+        num_heads=4,
+        head_dim=256,
+        intermediate_size=2048,
+        sliding_window=512,
+        sliding_pattern=6,
+        query_pre_attn_scalar=256,
+        max_position=32768,
+    )
+    weights = {"input_norm": 3, "q_norm": 7, "k_norm": 6, "post_attention_norm": 1, "pre_feedforward_norm": 5}
+    weights |= {"post_feedforward_norm": 0, "q_proj": 15, "k_proj": 16, "v_proj": 16, "o_proj": 16, "gate_proj": 14}
+    return shape, LayerScales(
+        residual_in=8, residual_out=7, input_norm=17, q_proj=18, k_proj=19, v_proj=10, q_norm=21, k_norm=20,
+        q_rope=19, k_rope=18, scores=5, attention=12, o_proj=21, pre_feedforward_norm=13, gate_proj=12, up_proj=16,
+        product=16, down_proj=15, product_bits=32, weights={**weights, "up_proj": 15, "down_proj": 16},
+    )  # fmt: skip
+
+
+# ---- scales ----
+
+
+def test_scales_read_back_and_refuse_what_does_not_fit() -> None:
+    m = Model(config(1), 2)
+    assert ModelScales.from_dict(m.scales.to_dict()) == m.scales
+    first, second = m.scales.layers
+    with pytest.raises(CircuitError, match="boundary"):
+        replace(first, residual_out=first.residual_in + 1)
+    with pytest.raises(CircuitError, match="boundary between"):
+        ModelScales(layers=(first, replace(second, residual_in=30)), weights={})
+    for broken in ({**first.to_dict(), "extra": 1}, {k: v for k, v in first.to_dict().items() if k != "scores"}):
+        with pytest.raises(CircuitError, match="fields"):
+            LayerScales.from_dict(broken)
+    with pytest.raises(CircuitError, match="integers"):
+        replace(first, scores=63)
+    assert m.scales.weight("layers.1.q_proj") == second.weights["q_proj"]
+
+
+def test_weights_saturate_symmetrically_and_nan_is_refused() -> None:
+    from collections import Counter
+
+    from assay.errors import QuantizationError
+
+    counted: Counter[str] = Counter()
+    values = np.array([0.5, -0.5, 1.5, 40000.0, -40000.0])
+    assert quantize_tensor("w", values, 0, saturated=counted).tolist() == [0, 0, 2, 32767, -32767]
+    assert counted == {"w": 2}
+    for bad in (np.nan, np.inf):
+        with pytest.raises(QuantizationError):
+            quantize_tensor("w", np.array([bad]), 3)
+
+
+def test_layers_that_do_not_exist_are_refused() -> None:
+    m = Model(config(1), 2)
+    refused: list[Callable[[], object]] = [
+        lambda: gemma3.layer(m.shape, m.scales.layers[0], 2, 2),
+        lambda: gemma3.layer(m.shape, m.scales.layers[0], 0, 0),
+        lambda: gemma3.layer({"architecture": "llama"}, m.scales.layers[0], 0, 1),
+    ]
+    for case in refused:
+        with pytest.raises(CircuitError):
+            case()
