@@ -100,4 +100,4 @@ def inverse_sqrt_times(scale_bits: int, value: int) -> Fraction:
     """2^-scale_bits / sqrt(value), exact where value is a square, else to 50 digits."""
     with localcontext(_context()):
         root = Fraction(Decimal(value).sqrt())
-    return Fraction(1, 1 << scale_bits) / root
+    return Fraction(2) ** -scale_bits / root

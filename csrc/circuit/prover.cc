@@ -299,8 +299,10 @@ void SegmentProver<D>::send_total(const Total& t) {
 
 template <int D>
 Fractions<D> SegmentProver<D>::leaves(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const {
-  Fractions<D> out{{}, PlaneBuffer<D>(c_.lookup_blocks() * kBlock)};
+  Fractions<D> out{{}, PlaneBuffer<D>(std::max<size_t>(c_.lookup_blocks(), 1) * kBlock)};
   const Planes<D> all = out.q.view();
+  if (c_.lookups.empty())
+    for (size_t j = 0; j < kBlock; ++j) all.set(j, Ext<D>::one());
   size_t base = 0;
   for (const Lookup& l : c_.lookups) {
     const Ext<D> start = fp.alpha - Ext<D>(F(table_ids[l.table]));

@@ -59,12 +59,15 @@ void first_level(const F* coeffs, size_t count, size_t half, uint64_t twiddle, F
 }
 
 // All further levels of one block of 2^log_len; large blocks one half after the other, to stay in cache.
-void block_levels(const Ntt& ntt, unsigned residue, unsigned log_len, size_t block, F* values) {
+void block_levels(const Ntt& ntt, unsigned residue, unsigned log_len, size_t block, const Wanted& wanted,
+                  F* values) {
+  if (!wanted.any(block << log_len, (block + 1) << log_len)) return;
   constexpr unsigned kLogCached = 11;
   for (; log_len > kLogCached; block *= 2) {
     const size_t half = size_t{1} << --log_len;
     butterflies(values, values + half, half, ntt.twiddles(Ntt::shift_exponent(residue, log_len))[block]);
-    block_levels(ntt, residue, log_len, 2 * block + 1, values + half);
+    block_levels(ntt, residue, log_len, 2 * block + 1, wanted, values + half);
+    if (!wanted.any((2 * block) << log_len, (2 * block + 1) << log_len)) return;
   }
   for (size_t blocks = 1; log_len > 0; block *= 2, blocks *= 2) {
     const size_t half = size_t{1} << --log_len;
@@ -75,12 +78,13 @@ void block_levels(const Ntt& ntt, unsigned residue, unsigned log_len, size_t blo
   }
 }
 
-void evaluate_portable(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, F* values) {
+void evaluate_portable(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, const Wanted& wanted,
+                       F* values) {
   const unsigned log_half = ntt.log_size() - 1;
   const size_t half = size_t{1} << log_half;
   first_level(coeffs, count, half, ntt.twiddles(Ntt::shift_exponent(residue, log_half))[0], values);
-  block_levels(ntt, residue, log_half, 0, values);
-  block_levels(ntt, residue, log_half, 1, values + half);
+  block_levels(ntt, residue, log_half, 0, wanted, values);
+  block_levels(ntt, residue, log_half, 1, wanted, values + half);
 }
 
 }  // namespace
@@ -110,13 +114,13 @@ const uint64_t* Ntt::twiddle_powers(unsigned e) const {
   return powers_[e].data();
 }
 
-void Ntt::evaluate(unsigned residue, const F* coeffs, size_t count, F* values) const {
+void Ntt::evaluate(unsigned residue, const F* coeffs, size_t count, F* values, const Wanted& wanted) const {
 #if defined(__x86_64__)
   if (cpu::has_avx2() && log_n_ >= avx2::kMinLogNtt) {
-    return avx2::evaluate(*this, residue, coeffs, count, values);
+    return avx2::evaluate(*this, residue, coeffs, count, values, wanted);
   }
 #endif
-  evaluate_portable(*this, residue, coeffs, count, values);
+  evaluate_portable(*this, residue, coeffs, count, wanted, values);
 }
 
 }  // namespace assay

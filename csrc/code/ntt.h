@@ -1,10 +1,12 @@
 // The number-theoretic transform: coefficients in their order to values in bit-reversed order.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "field/goldilocks.h"
@@ -13,6 +15,23 @@ namespace assay {
 
 // The cube root of unity 2^64, by which a point set can be shifted at no cost.
 inline constexpr F kCubeRoot = F(kEpsilon);
+
+// Which values of a transform are wanted: sorted positions, or all. Blocks without any are left out, and their
+// part of the output is undefined.
+class Wanted {
+ public:
+  Wanted() = default;  // all
+  explicit Wanted(std::span<const uint32_t> sorted) : all_(false), sorted_(sorted) {}
+  bool any(size_t begin, size_t end) const {
+    if (all_) return true;
+    const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), begin);
+    return at != sorted_.end() && *at < end;
+  }
+
+ private:
+  bool all_ = true;
+  std::span<const uint32_t> sorted_;
+};
 
 // Transforms of size n = 2^log_n. A polynomial mod X^len - t^2 splits into its residues mod X^(len/2) - t and
 // mod X^(len/2) + t; level l does that to 2^l blocks of len = n/2^l. Block b of a level has the twiddle
@@ -32,8 +51,8 @@ class Ntt {
   size_t size() const { return size_t{1} << log_n_; }
 
   // values[i] = c(kCubeRoot^residue * w^bitrev(i)), i < size(), for the polynomial c with count <= size()
-  // coefficients; residue < 3.
-  void evaluate(unsigned residue, const F* coeffs, size_t count, F* values) const;
+  // coefficients; residue < 3. Only the wanted values are sure to be there.
+  void evaluate(unsigned residue, const F* coeffs, size_t count, F* values, const Wanted& wanted = {}) const;
 
   // kCubeRoot^(residue * 2^log_power) = kCubeRoot^(this): 2 = -1 (mod 3).
   static unsigned shift_exponent(unsigned residue, unsigned log_power) {

@@ -151,7 +151,7 @@ const uint64_t* block_twiddles(const uint64_t* powers, size_t block) {
 
 // All levels of `count` blocks of 2^log_len, from number `first` on; one after the other, to stay in cache.
 ASSAY_AVX2 void transform_blocks(const Ntt& ntt, unsigned residue, unsigned log_len, size_t first,
-                                 size_t count, uint64_t* values) {
+                                 size_t count, const Wanted& wanted, uint64_t* values) {
   const unsigned log_stride = log_len - 3;
   const uint64_t* powers = ntt.twiddle_powers(Ntt::shift_exponent(residue, log_stride));
   if (log_len == 3) {
@@ -159,15 +159,17 @@ ASSAY_AVX2 void transform_blocks(const Ntt& ntt, unsigned residue, unsigned log_
     return;
   }
   for (size_t b = 0; b < count; ++b) {
+    if (!wanted.any((first + b) << log_len, (first + b + 1) << log_len)) continue;
     uint64_t* block = values + (b << log_len);
     transform_columns(block_twiddles(powers, first + b), size_t{1} << log_stride, block);
-    transform_blocks(ntt, residue, log_stride, 8 * (first + b), 8, block);
+    transform_blocks(ntt, residue, log_stride, 8 * (first + b), 8, wanted, block);
   }
 }
 
 }  // namespace
 
-void evaluate(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, F* values) {
+void evaluate(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, F* values,
+              const Wanted& wanted) {
   const uint64_t* in = reinterpret_cast<const uint64_t*>(coeffs);
   uint64_t* out = reinterpret_cast<uint64_t*>(values);
   const unsigned log_radix = ntt.log_size() % 3;
@@ -176,7 +178,7 @@ void evaluate(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, F
   if (log_radix == 0) first_levels<1>(shift, in, count, ntt.size(), out);
   if (log_radix == 1) first_levels<2>(shift, in, count, ntt.size(), out);
   if (log_radix == 2) first_levels<4>(shift, in, count, ntt.size(), out);
-  transform_blocks(ntt, residue, log_len, 0, size_t{1} << log_radix, out);
+  transform_blocks(ntt, residue, log_len, 0, size_t{1} << log_radix, wanted, out);
 }
 
 }  // namespace assay::avx2

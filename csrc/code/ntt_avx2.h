@@ -9,6 +9,7 @@ namespace assay::avx2 {
 
 inline constexpr unsigned kMinLogNtt = 5;
 
-void evaluate(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, F* values);
+void evaluate(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, F* values,
+              const Wanted& wanted);
 
 }  // namespace assay::avx2

@@ -46,38 +46,48 @@ F ReedSolomon::point(size_t j) const {
   return shift * pow(root_of_unity(log_coset_), bit_reverse(i, log_coset_));
 }
 
-void ReedSolomon::encode_coset(unsigned k, const F* coeffs, size_t count, F* out) const {
-  if (k < 3) return transform_->evaluate(k, coeffs, count, out);
+void ReedSolomon::encode_coset(unsigned k, const F* coeffs, size_t count, F* out, const Wanted& wanted) const {
+  if (k < 3) return transform_->evaluate(k, coeffs, count, out, wanted);
   const std::vector<F> twisted = twist(coeffs, count, k / 3);
-  transform_->evaluate(k % 3, twisted.data(), count, out);
+  transform_->evaluate(k % 3, twisted.data(), count, out, wanted);
 }
 
 void ReedSolomon::encode(const F* coeffs, F* codeword) const {
   for (unsigned k = 0; k < cosets_; ++k) {
-    encode_coset(k, coeffs, degree_bound_, codeword + (size_t{k} << log_coset_));
+    encode_coset(k, coeffs, degree_bound_, codeword + (size_t{k} << log_coset_), {});
+  }
+}
+
+void ReedSolomon::encode_columns(std::span<const F> coeffs, std::span<const uint32_t> columns,
+                                 F* symbols) const {
+  if (coeffs.size() > degree_bound_) throw std::invalid_argument("ReedSolomon: too many coefficients");
+  if (!std::is_sorted(columns.begin(), columns.end())) throw std::invalid_argument("ReedSolomon: unsorted");
+  if (!columns.empty() && columns.back() >= length()) throw std::out_of_range("ReedSolomon: column");
+  std::vector<F> values(size_t{1} << log_coset_);
+  std::vector<uint32_t> positions;
+  for (size_t q = 0; q < columns.size();) {
+    const unsigned k = columns[q] >> log_coset_;
+    positions.clear();
+    for (size_t r = q; r < columns.size() && columns[r] >> log_coset_ == k; ++r)
+      positions.push_back(columns[r] - (k << log_coset_));
+    encode_coset(k, coeffs.data(), coeffs.size(), values.data(), Wanted(positions));
+    for (const uint32_t i : positions) symbols[q++] = values[i];
   }
 }
 
 template <int D>
 std::vector<Ext<D>> ReedSolomon::encode_at(std::span<const Ext<D>> coeffs,
                                            std::span<const uint32_t> columns) const {
-  if (coeffs.size() > degree_bound_) throw std::invalid_argument("ReedSolomon: too many coefficients");
-  std::vector<bool> wanted(cosets_);
-  for (const uint32_t j : columns) {
-    if (j >= length()) throw std::out_of_range("ReedSolomon: column");
-    wanted[j >> log_coset_] = true;
-  }
+  std::vector<uint32_t> sorted(columns.begin(), columns.end());
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<F> plane(coeffs.size()), values(sorted.size());
   std::vector<Ext<D>> symbols(columns.size());
-  std::vector<F> plane(coeffs.size());
-  std::vector<F> values(size_t{1} << log_coset_);
   for (int d = 0; d < D; ++d) {
     std::transform(coeffs.begin(), coeffs.end(), plane.begin(), [d](const Ext<D>& x) { return x.c[d]; });
-    for (unsigned k = 0; k < cosets_; ++k) {
-      if (!wanted[k]) continue;
-      encode_coset(k, plane.data(), plane.size(), values.data());
-      for (size_t q = 0; q < columns.size(); ++q) {
-        if (columns[q] >> log_coset_ == k) symbols[q].c[d] = values[columns[q] - (size_t{k} << log_coset_)];
-      }
+    encode_columns(plane, sorted, values.data());
+    for (size_t q = 0; q < columns.size(); ++q) {
+      const auto at = std::lower_bound(sorted.begin(), sorted.end(), columns[q]);
+      symbols[q].c[d] = values[static_cast<size_t>(at - sorted.begin())];
     }
   }
   return symbols;

@@ -25,6 +25,7 @@
 namespace assay {
 
 class Ntt;
+class Wanted;
 
 class ReedSolomon {
  public:
@@ -40,13 +41,17 @@ class ReedSolomon {
   // does not overlap coeffs. Safe to call from many threads.
   void encode(const F* coeffs, F* codeword) const;
 
-  // The symbols at the given columns (each < length(), repeats allowed) of the codeword over E. coeffs holds
-  // at most degree_bound() coefficients.
+  // symbols[q] = c(point(columns[q])), for about half the work of encode where columns are few. columns are
+  // sorted and each < length().
+  void encode_columns(std::span<const F> coeffs, std::span<const uint32_t> columns, F* symbols) const;
+
+  // The same for a codeword over E; the columns in any order, repeats allowed. coeffs holds at most
+  // degree_bound() coefficients.
   template <int D>
   std::vector<Ext<D>> encode_at(std::span<const Ext<D>> coeffs, std::span<const uint32_t> columns) const;
 
  private:
-  void encode_coset(unsigned k, const F* coeffs, size_t count, F* out) const;
+  void encode_coset(unsigned k, const F* coeffs, size_t count, F* out, const Wanted& wanted) const;
 
   size_t degree_bound_;
   unsigned log_coset_;

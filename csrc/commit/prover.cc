@@ -117,11 +117,11 @@ std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const
                             size_t part_index, const PrgKey& key, std::span<const uint32_t> columns) {
   std::vector<F> out(columns.size() * part.rows);
   parallel_for(part.rows, 1, [&](size_t begin, size_t end) {
-    std::vector<F> coefficients(code.message()), word(code.length());
+    std::vector<F> coefficients(code.message()), symbols(columns.size());
     for (size_t row = begin; row < end; ++row) {
       row_coefficients(code, part, part_index, row, key, coefficients);
-      rs.encode(coefficients.data(), word.data());
-      for (size_t q = 0; q < columns.size(); ++q) out[q * part.rows + row] = word[columns[q]];
+      rs.encode_columns(coefficients, columns, symbols.data());
+      for (size_t q = 0; q < columns.size(); ++q) out[q * part.rows + row] = symbols[q];
     }
   });
   return out;

@@ -1,6 +1,7 @@
 // The top-level prover.
 #pragma once
 
+#include <functional>
 #include <map>
 
 #include "circuit/evaluate.h"
@@ -16,6 +17,9 @@ struct ProveOptions {
   size_t keep_codeword_bytes = size_t{512} << 20;
   // Cells used instead of the committed weights when the witness is computed, by tensor name (self_check off).
   std::map<std::string, const int16_t*> evaluate_with;
+  // Called with each segment's witness before it is committed, to change cells of it: for tests and
+  // demonstrations of how a cheating prover is rejected (self_check off; else never called).
+  std::function<void(size_t segment, Witness&)> corrupt;
 };
 
 struct ProveResult {

@@ -24,7 +24,9 @@ def interval(a: int, b: int) -> Interval:
 
 
 @given(integers, integers, integers, integers, st.data())
-def test_interval_arithmetic_contains_every_value(a: int, b: int, c: int, d: int, data: st.DataObject) -> None:
+def test_interval_arithmetic_contains_every_value(
+    a: int, b: int, c: int, d: int, data: st.DataObject
+) -> None:
     x, y = interval(a, b), interval(c, d)
     v = data.draw(st.integers(x.lo, x.hi))
     w = data.draw(st.integers(y.lo, y.hi))
@@ -36,7 +38,8 @@ def test_interval_arithmetic_contains_every_value(a: int, b: int, c: int, d: int
 
 
 @pytest.mark.parametrize(
-    ("lo", "hi", "bits"), [(0, 0, 1), (-1, 0, 1), (0, 1, 2), (-2, 1, 2), (-129, 0, 9), (0, 127, 8), (0, 128, 9)]
+    ("lo", "hi", "bits"),
+    [(0, 0, 1), (-1, 0, 1), (0, 1, 2), (-2, 1, 2), (-129, 0, 9), (0, 127, 8), (0, 128, 9)],
 )
 def test_signed_bits_are_the_least(lo: int, hi: int, bits: int) -> None:
     assert Interval(lo, hi).signed_bits == bits
@@ -280,7 +283,9 @@ def test_relations_hold_modulo_p_and_ragged_cells_are_not_read() -> None:
 def test_a_value_that_does_not_fit_its_cells_is_refused() -> None:
     b = Builder("fit")
     x = b.weight("x", 1, 1)
-    b.decompose("square", b.value(term(x, x), x.domain), 0, [Limb.unsigned("low", 8), Limb.unsigned("high", 8)])
+    b.decompose(
+        "square", b.value(term(x, x), x.domain), 0, [Limb.unsigned("low", 8), Limb.unsigned("high", 8)]
+    )
     raw = b.finish()
     assert evaluate(raw, {"x": np.array([[255]])})["square.high"] == 254
     with pytest.raises(ValueError, match=r"square\.high"):

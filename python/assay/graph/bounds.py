@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from assay.graph.errors import CircuitError
 from assay.graph.expression import Domain, Map, Monomial, Operand, Poly, Wire
 from assay.graph.interval import Interval
-from assay.graph.records import Einsum, Linear, Lookup, RowSum, Table, Tensor, ZeroCheck
+from assay.graph.records import Einsum, Linear, Lookup, RowSum, Table, Tensor, Total, ZeroCheck
 
 LIMIT = 1 << 63
 
@@ -221,6 +221,7 @@ def relation_sides(
     linears: Sequence[Linear],
     einsums: Sequence[Einsum],
     row_sums: Sequence[RowSum],
+    totals: Sequence[Total],
     lookups: Sequence[Lookup],
     tables: Sequence[Table],
     bounds: Bounds,
@@ -235,6 +236,8 @@ def relation_sides(
         out[e.name] = Sides(e.out.bounds, e.bounds)
     for r in row_sums:
         out[r.name] = Sides(r.out.bounds, row_sum_bounds(r.x))
+    for total in totals:
+        out[total.name] = Sides(total.wire.bounds.scaled(total.wire.domain.cells()), Interval.point(0))
     for lookup in lookups:
         pairs = [Sides(bounds.poly(c), tables[lookup.table].span(k)) for k, c in enumerate(lookup.columns)]
         out[lookup.name] = max(pairs, key=lambda s: s.magnitude)

@@ -457,6 +457,7 @@ class Builder:
             self.linears,
             self.einsums,
             self.row_sums,
+            self.totals,
             self.lookups,
             self.tables,
             self.arithmetic,

@@ -1,8 +1,8 @@
 """The canonical bytes of a circuit (csrc/circuit/circuit.cc reads them).
 
-Little-endian; lists and names are preceded by their length; sections in the order name, tables, publics,
-tensors, wires, zero-checks, linear relations, einsums, row sums, lookups; then the witness program. The
-digest of a circuit is the SHA-256 of the part before the program: everything the verifier relies on.
+Little-endian; lists and names are preceded by their length. Sections: name, tables, publics, tensors, wires,
+zero-checks, linear relations, einsums, row sums, totals, lookups; then the witness program. The digest of a
+circuit is the SHA-256 of the part before the program: everything the verifier relies on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from assay.graph.expression import Domain, Operand, Poly, PublicTable, Wire, WireKey
-from assay.graph.records import Einsum, Linear, Lookup, RowSum, Step, Table, Tensor, ZeroCheck
+from assay.graph.records import Einsum, Linear, Lookup, RowSum, Step, Table, Tensor, Total, ZeroCheck
 
 if TYPE_CHECKING:
     from assay.graph.builder import Builder

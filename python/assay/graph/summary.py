@@ -124,5 +124,7 @@ def _named_domains(builder: Builder) -> Iterator[tuple[str, str, Domain]]:
         yield e.name, f"einsum.{e.kind.name.lower()}", e.out.domain
     for r in builder.row_sums:
         yield r.name, "row-sum", r.out.domain
+    for total in builder.totals:
+        yield total.name, "total", total.wire.domain
     for lookup in builder.lookups:
         yield lookup.name, "lookup", lookup.domain

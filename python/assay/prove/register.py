@@ -21,7 +21,7 @@ import numpy as np
 
 from assay import _core, framing
 from assay.circuits.scales import ModelScales
-from assay.errors import QuantizationError, RequestError, StorageError
+from assay.errors import AssayError, RequestError, StorageError
 from assay.framing import Kind
 from assay.layout import BLOCK, Layout, Slot, weight_layout
 from assay.model import SourceModel
@@ -97,7 +97,8 @@ def register(
     chosen = profile_named(profile)
     job = _Job(source, Folder(out), chosen, code or chosen.code, progress or (lambda *_: None))
     estimates = job.estimates()
-    mode = job.begin(_choose(storage, estimates, out))
+    job.begin()
+    mode = _choose(storage or job.storage_begun(), estimates, out)
     if announce is not None:
         announce(estimates, mode)
     try:
@@ -179,8 +180,8 @@ class _Job:
         _core.part_digests(self.code.core(), 8, [(0, zeros)], 0, bytes(32))
         return time.perf_counter() - start
 
-    def begin(self, mode: str) -> str:
-        """Makes the folder; refuses one that holds something else. Returns the mode of a registration resumed."""
+    def begin(self) -> None:
+        """Makes the folder; refuses one that holds something else."""
         if self.folder.public.is_file():
             raise StorageError(
                 "already-registered",
@@ -190,7 +191,10 @@ class _Job:
         make_folder(self.folder.weights)
         if not self.folder.plan.is_file() and any(self.folder.weights.iterdir()):
             raise StorageError("folder-not-empty", f"{self.folder.path} holds files of something else")
-        return mode
+
+    def storage_begun(self) -> str | None:
+        """The storage mode of the registration to be resumed, if there is one."""
+        return _read_plan(self.folder.plan).wanted["storage"] if self.folder.plan.is_file() else None
 
     # ---- the work ----
 
@@ -199,7 +203,7 @@ class _Job:
         self._check_space(mode)
         key = self._key()
         plan = self._plan(mode)
-        write_file(self.folder.tokenizer, tokenizer_bytes(self.source.tokenizer))
+        write_file(self.folder.tokenizer, tokenizer_bytes(self.source))
         rows = sum(self.layout.parts)
         done = 0
         for part, height in enumerate(self.layout.parts):
@@ -334,20 +338,25 @@ class _Job:
         )
 
 
-def _resumed(path: Path, wanted: dict[str, Any]) -> _Plan:
+def _read_plan(path: Path) -> _Plan:
     try:
         plan = json.loads(path.read_bytes())
-        scales = ModelScales.from_dict(plan["scales"])
-        stated = plan["wanted"]
-    except (OSError, ValueError, KeyError, TypeError, QuantizationError) as error:
-        raise StorageError("damaged-registration", f"{path} cannot be read: {error}") from error
-    if odd := [name for name in wanted if stated.get(name) != wanted[name]]:
+        return _Plan(dict(plan["wanted"]), ModelScales.from_dict(plan["scales"]))
+    except (OSError, ValueError, KeyError, TypeError, AssayError) as error:
+        raise StorageError(
+            "damaged-registration", f"{path} cannot be read: {error}", hint="delete the folder and register again"
+        ) from error
+
+
+def _resumed(path: Path, wanted: dict[str, Any]) -> _Plan:
+    plan = _read_plan(path)
+    if odd := [name for name in wanted if plan.wanted.get(name) != wanted[name]]:
         raise StorageError(
             "other-registration",
             f"another registration was begun in this folder: it differs in {', '.join(odd)}",
             hint="give the same arguments to resume it, or another folder",
         )
-    return _Plan(wanted, scales)
+    return plan
 
 
 def _padded(values: Cells, slot: Slot) -> Cells:

@@ -6,27 +6,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assay.errors import RequestError, StorageError
+from assay.errors import StorageError
+from assay.model import SourceModel
 from assay.model.tokenizer import JsonTokenizer, SentencePieceTokenizer, Tokenizer
 
 _KIND = "sentencepiece-bpe"
 
 
-def tokenizer_bytes(tokenizer: Tokenizer) -> bytes:
+def tokenizer_bytes(source: SourceModel) -> bytes:
     """What `load_tokenizer` reads again."""
-    if isinstance(tokenizer, SentencePieceTokenizer):
-        fields: dict[str, Any] = {
-            "kind": _KIND,
-            "pieces": tokenizer.pieces,
-            "scores": tokenizer.scores,
-            "types": tokenizer.types,
-            "bos": tokenizer.bos,
-            "unknown": tokenizer.unknown,
-        }
-        return json.dumps(fields, separators=(",", ":")).encode()
-    if isinstance(tokenizer, JsonTokenizer):
-        return tokenizer.rules_json()
-    raise RequestError("unknown-tokenizer", f"a tokenizer of kind {type(tokenizer).__name__} cannot be kept")
+    tokenizer = source.tokenizer
+    if not isinstance(tokenizer, SentencePieceTokenizer):
+        return (source.path / "tokenizer.json").read_bytes()
+    fields: dict[str, Any] = {
+        "kind": _KIND,
+        "pieces": tokenizer.pieces,
+        "scores": tokenizer.scores,
+        "types": tokenizer.types,
+        "bos": tokenizer.bos,
+        "unknown": tokenizer.unknown,
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def load_tokenizer(path: Path, digest: bytes) -> Tokenizer:

@@ -439,6 +439,13 @@ def check(data: bytes, tensors: Mapping[str, IntArray]) -> list[str]:
     return [name for name, holds in results if not holds]
 
 
+def totals(data: bytes, tensors: Mapping[str, IntArray]) -> dict[str, int]:
+    """The public outputs: the sum of each total's wire over its existing cells."""
+    c = decode(data)
+    values = _Values(c, {name: np.asarray(v) for name, v in tensors.items()})
+    return {name: int(values.wire(wire).astype(object).sum()) for name, wire in c.totals}
+
+
 def _vanishes(values: IntArray, domain: Domain) -> bool:
     """Zero modulo p at every existing cell; an int64 is zero modulo p only if it is zero."""
     cells = values[domain.mask()]

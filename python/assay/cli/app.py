@@ -1,0 +1,212 @@
+"""The commands and their options; what they do is imported when they run, so that starting is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    name="assay",
+    help="Prove that a committed language model produced an output, and check it without the model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+circuit_app = typer.Typer(help="Look at circuits.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure.", no_args_is_help=True)
+app.add_typer(circuit_app, name="circuit")
+app.add_typer(bench_app, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads to use; 0: one for each processor.")]
+Registered = Annotated[Path, typer.Argument(metavar="DIR", help="A registered model.")]
+Layers = Annotated[Optional[str], typer.Option(help="Layers by number, separated by commas.")]  # noqa: UP045
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Prove that a committed language model produced an output, and check it without the model."""
+    if version:
+        import assay
+
+        print(assay.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def register(
+    model: Annotated[str, typer.Argument(help="A GGUF file, a Hugging Face folder, or gemma3-270m.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    profile: Annotated[str, typer.Option(help="provable-128 or provable-100.")] = "provable-128",
+    storage: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="stored (codewords on disk) or recompute; default: by size and free disk."),
+    ] = None,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Turn a model into its exact integer model and commit it. A registration that was cut off resumes."""
+    from assay.cli import provider
+
+    provider.register(model, out, profile=profile, storage=storage, threads=threads, as_json=json)
+
+
+@app.command()
+def record(
+    dir: Registered,
+    out: Annotated[Path, typer.Option(metavar="REQ", help="Folder to make for the request.")],
+    prompt: Annotated[Optional[str], typer.Option(help="The text.")] = None,  # noqa: UP045
+    tokens: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Token ids separated by commas, instead of a text."),
+    ] = None,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Run the exact model on a prompt and commit the boundaries between its layers."""
+    from assay.cli import provider
+
+    provider.record(dir, out, prompt=prompt, tokens=tokens, threads=threads, as_json=json)
+
+
+@app.command()
+def challenge(
+    record: Annotated[Path, typer.Argument(metavar="REQ/record.assay", help="The public head of a record.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the challenge.")],
+    num_layers: Annotated[Optional[int], typer.Option(help="How many layers to draw.")] = None,  # noqa: UP045
+    layers: Layers = None,
+    nonce: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="64 hexadecimal digits; default: random."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Draw layers of a record at random, bound to its root. The verifier's step; it needs no model."""
+    from assay.cli import client
+
+    client.challenge(record, out, num_layers=num_layers, layers=layers, nonce=nonce, as_json=json)
+
+
+@app.command()
+def prove(
+    dir: Registered,
+    req: Annotated[Path, typer.Argument(metavar="REQ", help="A recorded request.")],
+    challenge: Annotated[Path, typer.Option(metavar="FILE", help="The verifier's challenge.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the proof.")],
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Prove the layers that a challenge asks for."""
+    from assay.cli import provider
+
+    provider.prove(dir, req, challenge, out, threads=threads, as_json=json)
+
+
+@app.command()
+def verify(
+    proof: Annotated[Path, typer.Argument(metavar="FILE", help="The proof.")],
+    public: Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")],
+    challenge: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="The challenge that you drew."),
+    ] = None,
+    any_statement: Annotated[
+        bool, typer.Option("--any-statement", help="Show the proof's own statement and compare nothing.")
+    ] = False,
+    public_hash: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The pinned SHA-256 of the public file, in hexadecimal."),
+    ] = None,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Check a proof against a public file and a challenge. Exit code 0: accepted; 1: rejected."""
+    from assay.cli import client
+
+    client.verify(
+        proof,
+        public=public,
+        challenge=challenge,
+        any_statement=any_statement,
+        public_hash=public_hash,
+        threads=threads,
+        as_json=json,
+    )
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A file of Assay's, of any kind, or a registered model.")],
+    json: Json = False,
+) -> None:
+    """Show what a file says. Nothing is checked but its form."""
+    from assay.cli import inspecting
+
+    inspecting.inspect(file, as_json=json)
+
+
+@circuit_app.command("show")
+def circuit_show(
+    name: Annotated[str, typer.Argument(help="The architecture: gemma3.")],
+    dir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="DIR", help="Of this registered model; default: the sizes of Gemma 3 270M."),
+    ] = None,
+    layer: Annotated[int, typer.Option(min=0)] = 0,
+    tokens: Annotated[int, typer.Option(min=1)] = 64,
+    json: Json = False,
+) -> None:
+    """Print a layer's relations with their bounds, and counts of lookups and committed elements."""
+    from assay.cli import circuits
+
+    circuits.show(name, dir, layer=layer, tokens=tokens, as_json=json)
+
+
+@bench_app.command("layer")
+def bench_layer(
+    dir: Registered,
+    tokens: Annotated[int, typer.Option(min=1)] = 64,
+    layer: Annotated[int, typer.Option(min=0)] = 0,
+    profile: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
+    threads: Threads = 0,
+    runs: Annotated[int, typer.Option(min=1, help="Median of so many.")] = 3,
+    accuracy: Annotated[bool, typer.Option(help="Compare with the float model too (takes longer).")] = True,
+    model: Annotated[str, typer.Option(help="The model file, for --accuracy.")] = "gemma3-270m",
+    json: Json = False,
+) -> None:
+    """Record, prove and verify one layer, measured."""
+    from assay.cli import measuring
+
+    measuring.layer(
+        dir,
+        tokens=tokens,
+        layer=layer,
+        profile=profile,
+        threads=threads,
+        runs=runs,
+        model=model if accuracy else None,
+        as_json=json,
+    )
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this machine has: processor, memory, disk, packages, model; and try the core on a small proof."""
+    from assay.cli import doctor as checks
+
+    checks.run(as_json=json)
+
+
+@app.command()
+def demo(
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Register Gemma 3 270M, record, prove two layers, verify elsewhere; then cheat three times and be caught."""
+    from assay.cli import demo as road
+
+    road.run(threads=threads, as_json=json)

@@ -1,0 +1,70 @@
+"""challenge, verify: the client's commands. They need no model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assay.cli.output import amount, emit, note
+from assay.cli.provider import numbers
+
+
+def challenge(
+    record: Path, out: Path, *, num_layers: int | None, layers: str | None, nonce: str | None, as_json: bool
+) -> None:
+    """`assay challenge`."""
+    from assay.audit.challenge import challenge as draw
+    from assay.audit.challenge import parse_nonce
+    from assay.storage import write_file
+
+    asked = draw(
+        record,
+        num_layers=num_layers,
+        layers=None if layers is None else numbers(layers, "layers"),
+        nonce=None if nonce is None else parse_nonce(nonce),
+    )
+    write_file(out, asked.encoded)
+    payload = {
+        "challenge": str(out),
+        "layers": list(asked.layers),
+        "drawn": asked.drawn,
+        "nonce": asked.nonce.hex(),
+        "record_root": asked.record.hash.hex(),
+    }
+    how = "drawn" if asked.drawn else "named"
+    emit(as_json, payload, [f"layers {', '.join(map(str, asked.layers))} ({how}): {out}"])
+
+
+def verify(
+    proof: Path,
+    *,
+    public: Path,
+    challenge: Path | None,
+    any_statement: bool,
+    public_hash: str | None,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """`assay verify`."""
+    from assay import _core
+    from assay.errors import PublicFileError
+    from assay.public import PublicModel
+    from assay.verify import verify as check
+
+    _core.set_threads(threads)
+    model = PublicModel.load(public)
+    if public_hash is not None and public_hash.lower() != model.hash.hex():
+        raise PublicFileError("public-not-pinned", f"{public} is not the public file that was pinned")
+    found = check(proof, public=model, challenge=challenge, any_statement=any_statement)
+    note("note: version 0 proofs are sound but not hiding: this one can reveal weights and activations")
+    if any_statement:
+        note("note: nothing was compared with a challenge; the statement is the proof's own")
+    layers = ", ".join(str(s.layer) for s in found.statements)
+    lines = [
+        f"accepted: layers {layers} of the model {found.public_hash.hex()[:16]}",
+        f"  record root {found.record_root.hex()}, {found.statements[0].tokens} tokens",
+        f"  {found.profile}: {found.security_bits:.1f} bits; {amount(found.proof_bytes)}",
+        *(f"    {name}: {bits:.1f}" for name, bits in found.security_terms.items()),
+    ]
+    if any_statement:
+        lines.append("  nothing was compared: this is the statement that the proof itself names")
+    emit(as_json, found.to_dict(), lines)

@@ -1,0 +1,72 @@
+"""Runs a command and turns whatever it raises into one message, or one JSON object, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from assay.errors import AssayError, InternalError, VerificationError
+
+USAGE = 2
+INTERNAL = 3
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `assay` with these arguments (default: the process's) and returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    try:
+        from assay.cli.app import app
+
+        code = app(args=words, standalone_mode=False)
+    except AssayError as error:
+        return _report(error, as_json)
+    except (KeyboardInterrupt, EOFError):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else INTERNAL
+    except Exception as error:
+        return _unexpected(error, as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception, as_json: bool) -> int:
+    """Wrong arguments (the parser's own exceptions), or a bug."""
+    show = getattr(error, "format_message", None)
+    if show is not None:
+        if not as_json and hasattr(error, "show"):
+            error.show()
+            return USAGE
+        return _report(AssayError("usage", show()), as_json)
+    if type(error).__name__ in ("Abort", "Exit"):
+        return int(getattr(error, "exit_code", INTERRUPTED))
+    traceback.print_exc(file=sys.stderr)
+    fault = InternalError("internal", f"{type(error).__name__}: {error}", hint="this is a bug of Assay's: report it")
+    return _report(fault, as_json)
+
+
+def _report(error: AssayError, as_json: bool) -> int:
+    if as_json:
+        verdict = {"verdict": "rejected"} if isinstance(error, VerificationError) else {}
+        print_json({"ok": False, **verdict, "exit_code": error.exit_code, "error": error.to_dict()})
+        return error.exit_code
+    rejected = isinstance(error, VerificationError)
+    print(f"{'rejected' if rejected else 'error'} [{error.code}]: {error}", file=sys.stderr)
+    if isinstance(error, VerificationError):
+        where = [("segment", error.segment), ("relation", error.relation), ("round", error.round)]
+        named = ", ".join(f"{name} {value}" for name, value in where if value is not None)
+        if named:
+            print(f"  in {named}", file=sys.stderr)
+    if error.hint:
+        print(f"  hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One object on standard output."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,83 @@
+"""Proving: from a registered model, a record and a challenge to the bytes of a proof."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay import _core
+from assay.audit.challenge import Challenge
+from assay.errors import ChallengeError, RequestError
+from assay.proof import pack_proof
+from assay.prove.folder import Cells, RegisteredModel
+from assay.prove.record import Recording, load_recording
+from assay.statement import HIDING, build_statement
+from assay.storage import write_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A proof's bytes, and what it took: seconds by step, lookups, committed cells, bits by term."""
+
+    data: bytes
+    seconds: dict[str, float]
+    lookups: int
+    committed_elements: int
+    security_bits: float
+    security_terms: dict[str, float]
+
+
+def prove(model: RegisteredModel, request: Path, challenge: Challenge, out: Path) -> Proof:
+    """Proves what a challenge asks for and writes the proof."""
+    recording = load_recording(request, model)
+    proof = prove_recording(model, recording, challenge)
+    write_file(out, proof.data)
+    return proof
+
+
+def prove_recording(
+    model: RegisteredModel,
+    recording: Recording,
+    challenge: Challenge,
+    *,
+    self_check: bool = True,
+    evaluate_with: Mapping[str, Cells] | None = None,
+) -> Proof:
+    """The same in memory.
+
+    Without `self_check`, and with other weights to `evaluate_with`, it proves what does not hold: that is for
+    demonstrations and tests, no verifier accepts it.
+    """
+    if challenge.record.hash != recording.header.hash:
+        raise ChallengeError(
+            "challenge-of-another-record",
+            f"the challenge is bound to the record {challenge.record.hash.hex()[:16]}, "
+            f"this one is {recording.header.hash.hex()[:16]}",
+        )
+    statement = build_statement(model.public, challenge)
+    boundaries = recording.commitment(model)
+    if boundaries.root != recording.header.boundaries_root:
+        raise RequestError("damaged-record", "the private files of the record do not belong to its public head")
+    try:
+        result = _core.prove(
+            statement.core,
+            model.commitment(),
+            boundaries,
+            os.urandom(32),
+            self_check=self_check,
+            evaluate_with=dict(evaluate_with or {}),
+        )
+    except _core.NotProvable as error:
+        segment, relation, message = error.args
+        where = ", ".join(part for part in (segment, relation) if part)
+        raise RequestError("not-provable", f"{where}: {message}") from error
+    return Proof(
+        data=pack_proof(model.public.profile.name, HIDING, statement.instance, result["body"]),
+        seconds=result["seconds"],
+        lookups=result["lookups"],
+        committed_elements=result["committed_elements"],
+        security_bits=result["security_bits"],
+        security_terms=result["security_terms"],
+    )

@@ -1,0 +1,247 @@
+"""Recording: the exact model runs through all layers, and the boundaries are committed before any challenge.
+
+REQ/record.assay is public. REQ/private holds what proving needs: tokens, salt and key, the boundaries' cells, the leaf
+digests of their commitment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from assay import _core, framing
+from assay.audit.header import CAP as HEADER_CAP
+from assay.audit.header import MOST_TOKENS, RecordHeader
+from assay.errors import InternalError, RequestError, StorageError
+from assay.framing import FormatError, Kind
+from assay.layout import boundary_layout, padded
+from assay.prove.embedding import scaled_embedding
+from assay.prove.folder import Cells, RegisteredModel, map_file
+from assay.prove.tokenizer import load_tokenizer
+from assay.statement import circuit
+from assay.storage import make_folder, read_file, storage_errors, write_file, writing
+
+PRIVATE_VERSION = 0
+_TOKENS_TAG = b"assay tokens 0"
+Boundaries = list[npt.NDArray[np.int32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One request: its public head, and the private rest. Boundaries are [T, hidden padded to blocks]."""
+
+    header: RecordHeader
+    tokens: tuple[int, ...]
+    salt: bytes
+    key: bytes
+    boundaries: Boundaries
+    leaves: npt.NDArray[np.uint8]
+
+    def commitment(self, model: RegisteredModel) -> _core.Commitment:
+        """The prover's side of the boundaries' commitment, restored."""
+        commitment = _boundary_commitment(model, self.header.tokens, self.boundaries, self.key)
+        commitment.restore(self.leaves)
+        return commitment
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFolder:
+    """Paths inside REQ."""
+
+    path: Path
+
+    @property
+    def header(self) -> Path:
+        return self.path / "record.assay"
+
+    @property
+    def private(self) -> Path:
+        return self.path / "private"
+
+    @property
+    def secrets(self) -> Path:
+        return self.private / "request.assay"
+
+    @property
+    def boundaries(self) -> Path:
+        return self.private / "boundaries.cells"
+
+    @property
+    def leaves(self) -> Path:
+        return self.private / "leaves"
+
+
+def record(
+    model: RegisteredModel,
+    out: Path,
+    *,
+    prompt: str | None = None,
+    tokens: Sequence[int] | None = None,
+    replaced: Mapping[str, Cells] | None = None,
+) -> Recording:
+    """Records a request in the folder `out`, which must not hold one yet. See `record_tokens`."""
+    if (prompt is None) == (tokens is None):
+        raise RequestError("no-prompt", "give a prompt, or token ids: one of the two")
+    folder = RequestFolder(out)
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise RequestError("request-exists", f"{out} is there already", hint="give another folder for --out")
+    ids = encode(model, prompt) if prompt is not None else list(tokens or ())
+    recording = record_tokens(model, ids, replaced=replaced)
+    _write(recording, folder)
+    return recording
+
+
+def encode(model: RegisteredModel, prompt: str) -> list[int]:
+    """Token ids of a prompt, by the registered tokenizer."""
+    return load_tokenizer(model.folder.tokenizer, model.public.tokenizer_digest).encode(prompt)
+
+
+def record_tokens(
+    model: RegisteredModel, tokens: Sequence[int], *, replaced: Mapping[str, Cells] | None = None
+) -> Recording:
+    """Records a request in memory. `replaced` weights are used instead of the registered ones, to show cheating."""
+    check_tokens(model, tokens)
+    boundaries = run_layers(model, tokens, replaced or {})
+    key, salt = os.urandom(32), os.urandom(32)
+    commitment = _boundary_commitment(model, len(tokens), boundaries, key)
+    commitment.commit()
+    layout = boundary_layout(model.public.config, model.public.code, len(tokens))
+    header = RecordHeader(
+        request=os.urandom(16),
+        created=int(time.time()),
+        public=model.public.hash,
+        weights_root=model.public.root,
+        num_layers=model.public.num_layers,
+        tokens=len(tokens),
+        tokens_commitment=commit_tokens(tokens, salt),
+        boundaries_root=commitment.root,
+        parts=layout.parts,
+        slots=tuple(tuple(slot.to_list()) for slot in layout.slots),
+    )
+    return Recording(
+        header=header,
+        tokens=tuple(tokens),
+        salt=salt,
+        key=key,
+        boundaries=boundaries,
+        leaves=commitment.leaves(),
+    )
+
+
+def check_tokens(model: RegisteredModel, tokens: Sequence[int]) -> None:
+    """Refuses what the model cannot take."""
+    most = min(model.public.config["max_position"], MOST_TOKENS)
+    if not tokens:
+        raise RequestError("prompt-empty", "there are no tokens to record")
+    if len(tokens) > most:
+        raise RequestError(
+            "prompt-too-long", f"the prompt has {len(tokens)} tokens, at most {most} are possible", hint="shorten it"
+        )
+    vocabulary = model.public.config["vocab_size"]
+    for token in tokens:
+        if not 0 <= token < vocabulary:
+            raise RequestError("token-out-of-range", f"token {token} is outside the vocabulary of {vocabulary}")
+
+
+def run_layers(model: RegisteredModel, tokens: Sequence[int], replaced: Mapping[str, Cells]) -> Boundaries:
+    """Boundaries 0 to L of the exact model."""
+    public = model.public
+    fractions = public.scales.weight("embedding"), public.scales.boundary(0)
+    boundaries: Boundaries = [
+        scaled_embedding(model.embeddings(list(tokens)), public.config["hidden_size"], *fractions)
+    ]
+    for layer in range(public.num_layers):
+        weights = {**model.layer_weights(layer), **_of_layer(replaced, layer)}
+        name = f"boundary.{layer + 1}"
+        try:
+            values = circuit(public, layer, len(tokens)).evaluate(
+                {f"boundary.{layer}": boundaries[-1], **weights}, [name]
+            )
+        except _core.EvaluationError as error:
+            raise InternalError("no-witness", f"layer {layer}, {error.args[0]}: {error.args[1]}") from error
+        boundaries.append(values[name])
+    return boundaries
+
+
+def _of_layer(replaced: Mapping[str, Cells], layer: int) -> dict[str, Cells]:
+    return {name: cells for name, cells in replaced.items() if name.startswith(f"layers.{layer}.")}
+
+
+def commit_tokens(tokens: Sequence[int], salt: bytes) -> bytes:
+    """The salted commitment to the tokens: SHA-256(tag, salt, tokens as u32)."""
+    return hashlib.sha256(_TOKENS_TAG + salt + np.asarray(tokens, "<u4").tobytes()).digest()
+
+
+def _boundary_commitment(
+    model: RegisteredModel, tokens: int, boundaries: Boundaries, key: bytes
+) -> _core.Commitment:
+    layout = boundary_layout(model.public.config, model.public.code, tokens)
+    parts = [(rows, [(0, cells)]) for rows, cells in zip(layout.parts, boundaries, strict=True)]
+    return _core.Commitment("boundaries", model.public.code.core(), parts, key)
+
+
+# ---- files ----
+
+
+def _write(recording: Recording, folder: RequestFolder) -> None:
+    """The private files first, the public head last: a folder that has it is complete."""
+    make_folder(folder.path)
+    make_folder(folder.private, mode=0o700)
+    secrets = {"tokens": list(recording.tokens), "salt": recording.salt, "key": recording.key}
+    data = framing.pack(Kind.PRIVATE, PRIVATE_VERSION, framing.encode(secrets))
+    write_file(folder.secrets, data, mode=0o600)
+    with storage_errors(folder.boundaries), writing(folder.boundaries, mode=0o600) as file:
+        for cells in recording.boundaries:
+            file.write(np.ascontiguousarray(cells, "<i4").data)
+    with storage_errors(folder.leaves), writing(folder.leaves, mode=0o600) as file:
+        file.write(recording.leaves.data)
+    write_file(folder.header, recording.header.encoded)
+
+
+def load_recording(path: Path, model: RegisteredModel) -> Recording:
+    """A request's record; checks that it was made with this registered model."""
+    folder = RequestFolder(path)
+    header = RecordHeader.from_bytes(read_file(folder.header, HEADER_CAP + 64, "record"))
+    if header.public != model.public.hash:
+        raise RequestError("record-of-another-model", f"{path} was recorded with another registered model")
+    if not header.follows(model.public.config, model.public.code):
+        raise RequestError("damaged-record", f"{folder.header}: the boundaries are not laid out as the model says")
+    secrets = _secrets(folder.secrets)
+    if len(secrets["tokens"]) != header.tokens:
+        raise RequestError("damaged-record", f"{folder.secrets} and {folder.header} are not of one request")
+    stride = padded(model.public.config["hidden_size"])
+    shape = (header.num_layers + 1, header.tokens, stride)
+    try:
+        cells = map_file(folder.boundaries, np.dtype("<i4"), shape[0] * shape[1] * shape[2]).reshape(shape)
+        leaves = map_file(folder.leaves, np.dtype("u1"), model.public.code.length * 32)
+    except StorageError as error:
+        raise RequestError("damaged-record", error.message) from error
+    return Recording(
+        header=header,
+        tokens=tuple(secrets["tokens"]),
+        salt=secrets["salt"],
+        key=secrets["key"],
+        boundaries=list(cells),
+        leaves=leaves,
+    )
+
+
+def _secrets(path: Path) -> dict[str, Any]:
+    try:
+        data = read_file(path, HEADER_CAP, "private part of the record")
+        (envelope,) = framing.unpack(data, Kind.PRIVATE, PRIVATE_VERSION, [HEADER_CAP])
+        kinds: dict[str, type | tuple[type, ...]] = {"tokens": list, "salt": bytes, "key": bytes}
+        values = framing.fields(framing.decode(envelope), "secrets", kinds)
+        framing.sized(values["key"], 32, "key")
+        framing.sized(values["salt"], 32, "salt")
+    except FormatError as error:
+        raise RequestError("damaged-record", f"{path}: {error.message}") from error
+    return values

@@ -1,0 +1,492 @@
+// Whole proofs of small circuits: honest ones are accepted, and a prover that breaks one relation, one message
+// or one field of the statement is rejected at the check that is there for it.
+#include <cmath>
+#include <set>
+
+#include "base/bytes.h"
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "circuits.h"
+
+using namespace assay;
+using namespace assay::test;
+
+namespace {
+
+constexpr int kDegrees[] = {2, 3};
+
+// What a prover changes after computing the witness, and the check that has to catch it.
+struct Forgery {
+  std::vector<Change> changes;
+  std::string code, relation;
+};
+
+void check_circuit(const std::string& name, const Describe& describe, const std::vector<Forgery>& forgeries,
+                   const CodeParams& code = tiny_code()) {
+  for (int degree : kDegrees) {
+    const Setup setup(degree, describe, code);
+    const std::string what = name + ", degree " + std::to_string(degree);
+    expect_accepted(what, verdict(setup.statement, setup.prove()));
+    for (const Forgery& f : forgeries) {
+      const auto body = setup.prove(cheating(setup, f.changes));
+      expect(what + ", " + f.changes[0].tensor, verdict(setup.statement, body), f.code, f.relation);
+    }
+  }
+}
+
+// ---- Relations ----
+
+void check_product(const std::string& name, const ProductShape& s) {
+  const bool dot = s.kind == EinsumKind::kRowDot;
+  const size_t last_row = dot ? 0 : s.rows() - 1, last_col = (dot ? s.rows() : s.cols) - 1;
+  check_circuit(name, product_circuit(s),
+                {{{{"out", 0, 0, 1}}, "sumcheck.einsum", "product"},
+                 {{{"out", last_row, last_col, -1}}, "sumcheck.einsum", "product"},
+                 {{{"x", 0, 0, 1}}, "sumcheck.einsum", "product"}});
+}
+
+TEST(products_by_rows) {
+  check_product("1x1", {.kind = EinsumKind::kNT});
+  check_product("3x130", {.kind = EinsumKind::kNT, .outer = 3, .depth = 130, .cols = 5});
+  check_product("5x640", {.kind = EinsumKind::kNT, .outer = 5, .depth = 640, .cols = 3});
+  check_product("heads", {.kind = EinsumKind::kNT, .outer = 3, .groups = 2, .members = 3, .depth = 12, .cols = 7});
+  check_product("three groups", {.kind = EinsumKind::kNT, .outer = 2, .groups = 3, .depth = 5, .cols = 130});
+  check_product("ragged", {.kind = EinsumKind::kNT, .outer = 5, .groups = 2, .depth = 9, .cols = 2, .ragged = true});
+}
+
+TEST(products_by_columns) {
+  check_product("1x1", {.kind = EinsumKind::kNN});
+  check_product("3x130", {.kind = EinsumKind::kNN, .outer = 3, .depth = 130, .cols = 5});
+  check_product("5x640", {.kind = EinsumKind::kNN, .outer = 5, .depth = 3, .cols = 640});
+  check_product("heads", {.kind = EinsumKind::kNN, .outer = 5, .groups = 2, .members = 3, .depth = 5, .cols = 7});
+  check_product("ragged", {.kind = EinsumKind::kNN, .outer = 7, .groups = 2, .members = 2, .depth = 7, .cols = 10,
+                           .ragged = true});
+}
+
+TEST(products_of_rows) {
+  check_product("1x1", {.kind = EinsumKind::kRowDot});
+  check_product("3x130", {.kind = EinsumKind::kRowDot, .outer = 3, .depth = 130});
+  check_product("5x640", {.kind = EinsumKind::kRowDot, .outer = 5, .depth = 640});
+  check_product("ragged", {.kind = EinsumKind::kRowDot, .outer = 7, .depth = 7, .ragged = true});
+}
+
+void check_zero(const std::string& name, uint32_t rows, uint32_t cols, uint32_t divisor, uint32_t distance) {
+  check_circuit(name, zero_circuit(rows, cols, divisor, distance),
+                {{{{"y0", 0, 0, 1}}, "sumcheck.zero", "zero"},
+                 {{{"y0", rows - 1, cols - 1, 1}}, "sumcheck.zero", "zero"},
+                 {{{"y1", rows - 1, 0, -1}}, "sumcheck.zero", "zero"},
+                 {{{"y1", 0, cols - 1, 7}}, "sumcheck.zero", "zero"},
+                 {{{"r", 0, rows - 1, 1}}, "sumcheck.zero", "zero"}});
+}
+
+TEST(zero_checks) {
+  check_zero("1x1", 1, 1, 1, 0);
+  check_zero("3x130", 3, 130, 2, 0);
+  check_zero("5x640", 5, 640, 1, 0);
+  check_zero("6x256, swapped halves", 6, 256, 3, 128);
+  check_zero("6x8, swapped neighbours", 6, 8, 2, 1);
+  check_zero("130x4", 130, 4, 13, 2);
+}
+
+// Linear relations send no message: a false one makes the claims false that the opening settles.
+void check_linear(const std::string& name, const Domain& d) {
+  const auto [lo, hi] = d.range(d.rows - 1);
+  check_circuit(name, linear_circuit(d),
+                {{{{"y", 0, 0, 1}}, "opening.reduction", "opening"},
+                 {{{"y", d.rows - 1, hi - 1, -1}}, "opening.reduction", "opening"}});
+}
+
+TEST(linear_relations) {
+  check_linear("1x1", full(1, 1));
+  check_linear("3x130", full(3, 130));
+  check_linear("5x640", full(5, 640));
+  check_linear("3x256, reshaped", full(3, 256));
+  check_linear("causal", causal(6, 6, 1, 0));
+  check_linear("windows of heads", causal(12, 6, 2, 3));
+  check_linear("long rows", causal(140, 140, 1, 0));
+}
+
+void check_row_sum(const std::string& name, const Domain& d) {
+  check_circuit(name, row_sum_circuit(d),
+                {{{{"s", 0, 0, 1}}, "opening.reduction", "opening"},
+                 {{{"s", 0, d.rows - 1, -1}}, "opening.reduction", "opening"}});
+}
+
+TEST(row_sums) {
+  check_row_sum("1x1", full(1, 1));
+  check_row_sum("3x130", full(3, 130));
+  check_row_sum("5x640", full(5, 640));
+  check_row_sum("causal", causal(9, 9, 1, 0));
+  check_row_sum("windows of heads", causal(150, 150, 1, 20));
+}
+
+TEST(totals_are_what_was_proven) {
+  const Setup setup(3, row_sum_circuit(full(3, 130)));
+  const Plan plan(setup.statement);
+  const Verified v = verify_body(plan, setup.prove());
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < 3; ++i)
+    for (uint32_t j = 0; j < 130; ++j) total += static_cast<uint64_t>(setup.cells.at("given").at(i, j));
+  if (static_cast<int64_t>(total) < 0) total += kModulus;
+  CHECK_EQ(v.totals[0][0].first, "total");
+  CHECK_EQ(v.totals[0][0].second, total);
+}
+
+void check_lookup(const std::string& name, const Domain& d) {
+  const size_t row = d.rows - 1, col = d.range(d.rows - 1).second - 1;
+  check_circuit(name, lookup_circuit(d),
+                {{{{"near.square", row, col, 1}}, "lookup.sum", "lookup"},
+                 {{{"far.cube", 0, 0, 1}}, "lookup.sum", "lookup"},
+                 {{{"m", 0, row, 1}}, "lookup.sum", "lookup"},     // keys of the whole row move
+                 {{{"m", 0, row, 100}}, "lookup.sum", "lookup"},   // out of the table
+                 {{{"q", 2, 129, 300}}, "lookup.sum", "lookup"},   // out of the range
+                 {{{"q", 0, 0, -300}}, "lookup.sum", "lookup"}});
+}
+
+TEST(lookups) {
+  check_lookup("1x1", full(1, 1));
+  check_lookup("3x130", full(3, 130));
+  check_lookup("causal", causal(6, 6, 1, 0));
+  check_lookup("windows of heads", causal(12, 6, 2, 3));
+  check_lookup("two blocks a row", causal(140, 140, 1, 0));
+}
+
+// A value of the table's column moved to another row of it keeps no multiplicity right.
+TEST(image_of_another_row) {
+  const Setup setup(3, lookup_circuit(full(1, 1)));
+  const int64_t key = setup.cells.at("rows").at(0, 0) - setup.cells.at("x").at(0, 0);
+  const int64_t other = key == 0 ? 1 : 0;
+  const auto body = setup.prove(cheating(setup, {{"near.square", 0, 0, other * other - key * key},
+                                                 {"near.cube", 0, 0, other * other * other - key * key * key}}));
+  expect("another row", verdict(setup.statement, body), "lookup.sum", "lookup");
+}
+
+// Rows that are longer, as long and shorter than a tensor's rows; tensors that begin inside a row.
+TEST(layouts) {
+  for (uint32_t log_columns : {7U, 8U, 10U}) {
+    check_circuit("two layers", two_layers(3, 130), {{{{"y", 1, 1, 1}}, "sumcheck.einsum", "linear"}},
+                  tiny_code(log_columns));
+    check_circuit("everything", everything(), {{{{"z", 1, 2, 1}}, "sumcheck.zero", "square"}},
+                  tiny_code(log_columns));
+  }
+}
+
+TEST(remainders_and_quotients) {
+  const Setup setup(3, two_layers(3, 5));
+  const auto rejected = [&](const std::vector<Change>& changes, size_t segment, const std::string& code,
+                            const std::string& relation) {
+    expect(code, verdict(setup.statement, setup.prove(cheating(setup, changes, segment))), code, relation);
+  };
+  // Off by one with the remainder adapted: the product holds, the remainder leaves its range.
+  for (size_t segment : {0U, 1U}) {
+    rejected({{"y", 0, 0, 1}, {"r", 0, 0, -16}}, segment, "lookup.sum", "lookup");
+    rejected({{"y", 2, 4, -1}, {"r", 2, 4, 16}}, segment, "lookup.sum", "lookup");
+    rejected({{"y", 2, 4, 1}}, segment, "sumcheck.einsum", "linear");
+  }
+  // The quotient takes what the remainder cannot: out of its own range.
+  rejected({{"y", 0, 0, int64_t{1} << 20}}, 0, "sumcheck.einsum", "linear");
+}
+
+TEST(segments_are_named) {
+  const Setup setup(3, two_layers(3, 5));
+  const Verdict v = verdict(setup.statement, setup.prove(cheating(setup, {{"y", 0, 0, 1}}, 1)));
+  CHECK_EQ(v.segment, "segment 1");
+}
+
+// A cell that does not exist has no value: what a prover reads from it is not what it claims.
+TEST(absent_cells_are_not_read) {
+  const Setup setup(3, row_sum_circuit(causal(9, 9, 1, 0)));
+  const auto body = setup.prove(cheating(setup, {{"x", 0, 5, 1}}));
+  expect("absent cell", verdict(setup.statement, body), "opening.reduction", "opening");
+}
+
+// ---- Provers whose circuit is not the statement's ----
+
+template <class Change>
+Verdict lie(const Setup& setup, Change change) {
+  Statement told = setup.statement;
+  auto circuit = std::make_shared<Circuit>(*told.segments[0].circuit);
+  change(*circuit);  // the digest stays
+  told.segments[0].circuit = circuit;
+  ProveOptions options;
+  options.self_check = false;
+  return verdict(setup.statement, setup.prove(told, options));
+}
+
+TEST(lying_circuits) {
+  for (int degree : kDegrees) {
+    const Setup zero(degree, zero_circuit(6, 8, 2, 1));
+    expect("positions shifted", lie(zero, [](Circuit& c) {
+             auto& v = c.publics[0].values;
+             std::rotate(v.begin(), v.begin() + 8, v.end());
+           }), "sumcheck.zero", "zero");
+    expect("a constant", lie(zero, [](Circuit& c) {
+             c.zero_checks[0].polys[0][2].coefficient = 5;
+             c.program[1].poly[2].coefficient = 5;
+           }), "sumcheck.zero", "zero");
+    expect("other columns swapped", lie(zero, [](Circuit& c) {
+             c.zero_checks[0].polys[0][3].operands[0].argument = 4;
+             c.program[1].poly[3].operands[0].argument = 4;
+           }), "opening.reduction", "opening");
+    const Setup lookup(degree, lookup_circuit(full(3, 5)));
+    expect("another table", lie(lookup, [](Circuit& c) { c.tables[0].images[0][18] = 1; }), "lookup.table",
+           "tables");
+    expect("a wider range", lie(lookup, [](Circuit& c) { c.tables[2].rows = 301; }), "lookup.table", "tables");
+    expect("fewer lookups", lie(lookup, [](Circuit& c) { c.lookups[0].domain = causal(3, 5, 1, 0); }),
+           "lookup.sum", "lookup");
+    expect("no lookup", lie(lookup, [](Circuit& c) { c.lookups[2].domain = full(1, 130); }), "lookup.sum",
+           "lookup");
+  }
+}
+
+// e has cells beyond the mask; sums over them are consistent among themselves.
+TEST(masked_cells) {
+  const Setup sums(3, row_sum_circuit(causal(9, 9, 1, 0)));
+  expect("a longer row", lie(sums, [](Circuit& c) {
+           c.tensors[1].shape.ragged = {};
+           c.program[0].domain.ragged = {};
+         }), "opening.reduction", "opening");
+  const Setup product(3, product_circuit({.kind = EinsumKind::kNN, .outer = 7, .groups = 2, .depth = 7, .cols = 3,
+                                          .ragged = true}));
+  expect("a longer window", lie(product, [](Circuit& c) {
+           c.tensors[1].shape.ragged.window = 4;
+           c.program[0].domain.ragged.window = 4;
+         }), "opening.reduction", "opening");
+}
+
+TEST(another_weight_or_boundary) {
+  const Setup setup(3, two_layers(3, 5));
+  expect("weight of another layer", lie(setup, [](Circuit& c) { c.tensors[1].name = "w.1"; }),
+         "opening.reduction", "opening");
+  expect("another boundary in", lie(setup, [](Circuit& c) { c.tensors[0].name = "boundary.1"; }),
+         "opening.reduction", "opening");
+  expect("another boundary out", lie(setup, [](Circuit& c) { c.tensors[4].name = "boundary.2"; }),
+         "opening.reduction", "opening");
+}
+
+TEST(heads_swapped) {
+  const ProductShape shape{.kind = EinsumKind::kNN, .outer = 4, .groups = 2, .members = 2, .depth = 4, .cols = 3};
+  const Setup setup(3, product_circuit(shape));
+  expect("groups", lie(setup, [](Circuit& c) {
+           c.einsums[0].groups = 1;
+           c.einsums[0].members = 1;
+           c.wires[c.einsums[0].y].rows = 4;  // only the first group's rows
+         }), "format.truncated", "product");
+}
+
+// ---- Messages ----
+
+// Small enough to change each word of it.
+Setup tiny(int degree) { return Setup(degree, everything(), {7, 0, 7, 2, 3}); }
+
+constexpr size_t kWord = sizeof(uint64_t);
+
+TEST(every_message_is_bound) {
+  for (int degree : kDegrees) {
+    const Setup setup = tiny(degree);
+    const Plan plan(setup.statement);
+    const auto body = setup.prove();
+    CHECK_EQ(body.size() % kWord, 0U);
+    expect_accepted("tiny", verdict(setup.statement, body));
+    std::set<std::string> codes;
+    size_t accepted = 0;
+    for (size_t at = 0; at < body.size(); at += kWord) {
+      auto changed = body;
+      changed[at] ^= 1;
+      const Verdict v = verdict(setup.statement, changed);
+      if (v.code.empty()) std::fprintf(stderr, "word %zu of %zu can be changed\n", at / kWord, body.size() / kWord);
+      accepted += v.code.empty();
+      codes.insert(v.code);
+    }
+    CHECK_EQ(accepted, 0U);
+    for (const char* code : {"lookup.denominator", "lookup.root", "lookup.layer", "sumcheck.einsum", "sumcheck.zero",
+                             "opening.reduction", "opening.combination", "opening.column", "opening.merkle"})
+      if (!codes.contains(code)) fail(code, 0, "no message leads to it");
+  }
+}
+
+TEST(every_length_is_checked) {
+  for (int degree : kDegrees) {
+    const Setup setup = tiny(degree);
+    auto body = setup.prove();
+    for (size_t n = 0; n < body.size(); n += kWord) {
+      const Verdict v = verdict(setup.statement, std::span(body).first(n));
+      CHECK_EQ(v.code, "format.truncated");
+    }
+    CHECK_EQ(verdict(setup.statement, std::span(body).first(body.size() - 1)).code, "format.truncated");
+    body.push_back(0);
+    CHECK_EQ(verdict(setup.statement, body).code, "format.trailing");
+    CHECK_EQ(verdict(setup.statement, {}).code, "format.truncated");
+  }
+}
+
+// The same residue written as v + p, wherever it fits 64 bits, and p itself everywhere.
+TEST(only_canonical_elements) {
+  for (int degree : kDegrees) {
+    const Setup setup = tiny(degree);
+    const auto body = setup.prove();
+    std::set<std::string> codes;
+    for (size_t at = 0; at < body.size(); at += kWord) {
+      auto changed = body;
+      const uint64_t v = load_le64(&body[at]);
+      store_le64(&changed[at], v < ~uint64_t{0} - kModulus ? v + kModulus : kModulus);
+      const Verdict got = verdict(setup.statement, changed);
+      CHECK(!got.code.empty());
+      codes.insert(got.code);
+    }
+    CHECK(codes.contains("format.field"));
+    CHECK(!codes.contains("opening.column"));  // a cell of a column is refused before it is added up
+  }
+}
+
+// ---- Statements ----
+
+template <class Change>
+std::string code_after(const Setup& setup, const std::vector<uint8_t>& body, Change change) {
+  Statement s = setup.statement;
+  change(s);
+  return verdict(s, body).code;
+}
+
+TEST(every_field_of_the_statement_is_bound) {
+  const Setup setup(3, two_layers(3, 5));
+  const auto body = setup.prove();
+  const auto rejected = [&](const char* what, auto change) {
+    const std::string code = code_after(setup, body, change);
+    if (code.empty()) fail(what, 0, "accepted");
+  };
+  expect_accepted("unchanged", verdict(setup.statement, body));
+  rejected("instance", [](Statement& s) { s.instance[2] ^= 1; });
+  rejected("instance, longer", [](Statement& s) { s.instance.push_back(0); });
+  rejected("instance, shorter", [](Statement& s) { s.instance.pop_back(); });
+  rejected("weights' root", [](Statement& s) { s.weights.root[31] ^= 1; });
+  rejected("boundaries' root", [](Statement& s) { s.boundaries.root[0] ^= 1; });
+  rejected("roots exchanged", [](Statement& s) { std::swap(s.weights.root, s.boundaries.root); });
+  rejected("commitments exchanged", [](Statement& s) { std::swap(s.weights, s.boundaries); });
+  rejected("commitment's name", [](Statement& s) { s.weights.name = "other"; });
+  rejected("rows of a part", [](Statement& s) { s.weights.part_rows[0] += 1; });
+  rejected("one part more", [](Statement& s) { s.boundaries.part_rows.push_back(1); });
+  rejected("place of a slot", [](Statement& s) { std::swap(s.weights.slots[0].first_block, s.weights.slots[1].first_block); });
+  rejected("name of a slot", [](Statement& s) { std::swap(s.boundaries.slots[0].name, s.boundaries.slots[1].name); });
+  rejected("one slot more", [](Statement& s) {
+    s.weights.slots.push_back(s.weights.slots[0]);
+    s.weights.slots.back().name = "other";
+  });
+  rejected("name of a segment", [](Statement& s) { s.segments[1].name = "other"; });
+  rejected("order of segments", [](Statement& s) { std::swap(s.segments[0], s.segments[1]); });
+  rejected("one segment less", [](Statement& s) { s.segments.pop_back(); });
+  rejected("one segment more", [](Statement& s) { s.segments.push_back(s.segments[0]); });
+  rejected("queries", [](Statement& s) { s.code.queries -= 1; });
+  rejected("random symbols", [](Statement& s) { s.code.random -= 1; });
+  rejected("columns", [](Statement& s) { s.code = tiny_code(8); });
+  rejected("cosets", [](Statement& s) { s.code.cosets = 4; });
+  rejected("degree", [](Statement& s) { s.degree = 2; });
+  rejected("required bits", [](Statement& s) { s.required_bits = 1.5; });
+  rejected("required bits of a larger profile", [](Statement& s) { s.required_bits = 128; });
+}
+
+template <class Change>
+void check_digest_bound(const char* what, const Setup& setup, const std::vector<uint8_t>& body, Change change) {
+  const std::string code = code_after(setup, body, [&](Statement& s) {
+    Circuit c = *s.segments[0].circuit;
+    change(c);
+    s.segments[0].circuit = std::make_shared<Circuit>(Circuit::decode(CircuitWriter::write(c)));
+  });
+  if (code.empty()) fail(what, 0, "accepted");
+}
+
+TEST(every_part_of_the_circuit_is_bound) {
+  const Setup setup(3, two_layers(3, 5));
+  const auto body = setup.prove();
+  check_digest_bound("name", setup, body, [](Circuit& c) { c.name = "other"; });
+  check_digest_bound("order of tables", setup, body, [](Circuit& c) {
+    std::swap(c.tables[0], c.tables[1]);
+    for (Lookup& l : c.lookups) l.table ^= 1;
+  });
+  check_digest_bound("name of a table", setup, body, [](Circuit& c) { c.tables[0].name = "other"; });
+  check_digest_bound("name of a tensor", setup, body, [](Circuit& c) { c.tensors[2].name = "other"; });
+  check_digest_bound("order of lookups", setup, body, [](Circuit& c) { std::swap(c.lookups[0], c.lookups[1]); });
+  check_digest_bound("name of a relation", setup, body, [](Circuit& c) { c.einsums[0].name = "other"; });
+  check_digest_bound("a relation less", setup, body, [](Circuit& c) { c.linears.clear(); });
+  check_digest_bound("a coefficient", setup, body, [](Circuit& c) { c.linears[0].poly[0].coefficient = 2; });
+}
+
+TEST(bits_below_the_profile) {
+  Setup setup(3, two_layers(3, 5));
+  setup.statement.required_bits = 128;
+  CHECK_THROWS(NotProvable, setup.prove());
+  ProveOptions options;
+  options.self_check = false;
+  expect("bits", verdict(setup.statement, setup.prove(options)), "security.bits", "profile");
+  setup.statement.required_bits = std::nan("");
+  expect("no number", verdict(setup.statement, setup.prove(options)), "security.bits", "profile");
+}
+
+TEST(self_check_finds_it_first) {
+  const Setup setup(3, two_layers(3, 5));
+  ProveOptions options = cheating(setup, {{"y", 0, 0, 1}});
+  options.self_check = true;  // the hook is not called
+  expect_accepted("honest", verdict(setup.statement, setup.prove(options)));
+}
+
+TEST(malformed_statements) {
+  const Setup setup(3, two_layers(3, 5));
+  const auto malformed = [&](const char* what, auto change) {
+    const std::string code = code_after(setup, {}, change);
+    if (code != "malformed") fail(what, 0, code.c_str());
+  };
+  malformed("degree", [](Statement& s) { s.degree = 4; });
+  malformed("no segments", [](Statement& s) { s.segments.clear(); });
+  malformed("no circuit", [](Statement& s) { s.segments[0].circuit = nullptr; });
+  malformed("slot beyond its part", [](Statement& s) { s.weights.slots[0].first_block = 1000; });
+  malformed("slot that wraps", [](Statement& s) { s.weights.slots[0].first_block = ~uint64_t{0}; });
+  malformed("slot without a part", [](Statement& s) { s.weights.slots[0].part = 1; });
+  malformed("slot of another shape", [](Statement& s) { s.weights.slots[0].rows -= 1; });
+  malformed("slot of another type", [](Statement& s) { s.boundaries.slots[0].type = CellType::kInt64; });
+  malformed("no slot", [](Statement& s) { s.weights.slots.clear(); });
+  malformed("too many rows", [](Statement& s) { s.weights.part_rows[0] = ~uint32_t{0}; });
+  malformed("no queries", [](Statement& s) { s.code.queries = 0; });
+  malformed("all columns", [](Statement& s) { s.code.queries = static_cast<uint32_t>(s.code.length()); });
+  malformed("rate", [](Statement& s) { s.code.cosets = 1; });
+  malformed("cosets too large", [](Statement& s) { s.code.log_coset = 25; });
+}
+
+// ---- The same bytes everywhere ----
+
+TEST(same_bytes_on_every_path) {
+  for (int degree : kDegrees)
+    for (const Describe& describe : {two_layers(3, 130), lookup_circuit(causal(140, 140, 1, 0)),
+                                     zero_circuit(6, 256, 3, 128), row_sum_circuit(causal(9, 9, 1, 0))}) {
+      const Setup setup(degree, describe, tiny_code(8));
+      const auto body = setup.prove();
+      for (int threads : {1, 2}) {
+        set_threads(threads);
+        CHECK(setup.prove() == body);
+        cpu::force_portable(true);
+        CHECK(setup.prove() == body);
+        expect_accepted("portable", verdict(setup.statement, body));
+        cpu::force_portable(false);
+      }
+      set_threads(0);
+      ProveOptions options;
+      options.keep_codeword_bytes = 0;
+      CHECK(setup.prove(options) == body);
+    }
+}
+
+TEST(seeds_change_only_the_secrets) {
+  const Setup setup(3, everything());
+  const Plan plan(setup.statement);
+  PrgKey seed{};
+  const auto a = prove_body(plan, *setup.weights.prover, *setup.boundaries.prover, seed, {}).body;
+  seed[31] = 1;
+  const auto b = prove_body(plan, *setup.weights.prover, *setup.boundaries.prover, seed, {}).body;
+  CHECK(a != b);
+  CHECK_EQ(a.size(), b.size());
+  expect_accepted("one seed", verdict(setup.statement, a));
+  expect_accepted("another", verdict(setup.statement, b));
+}
+
+}  // namespace
+
+ASSAY_TEST_MAIN
