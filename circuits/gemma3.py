@@ -39,7 +39,7 @@ from assay.graph import Accumulator, Builder, CircuitError, PublicTable, Wire
 Angles: TypeAlias = tuple[PublicTable, PublicTable]
 
 VALUE_BITS = 16
-_WIDE = 32  # signed bits of a norm's output: never clamped, bounds are narrower
+WIDE_BITS = 32  # signed bits of a norm's output: never clamped, bounds are narrower
 _SQUARES = (1 << 62) - (1 << 48)  # what a sum of squares may reach; the rest is for eps
 
 
@@ -134,7 +134,7 @@ class _Layer:
         o = attention(self.b, q, k, self._by_head(v, shape.kv_heads), self._attention_shape())
         o = o.reshape(self.tokens, shape.heads * shape.head_dim)
         y = self._normable("o_proj", o, shape.hidden, s.attention, s.o_proj)
-        bits = _addend_bits(shape.hidden)
+        bits = addend_bits(shape.hidden)
         return self._norm("post_attention_norm", y, s.o_proj, s.residual_in, bits=bits)
 
     def _rotated(
@@ -181,7 +181,7 @@ class _Layer:
         """[T, heads * n] seen as [T * heads, n]."""
         return x.reshape(self.tokens * heads, x.cols // heads)
 
-    def _norm(self, name: str, x: Wire, fraction: int, out: int, *, bits: int = _WIDE) -> Wire:
+    def _norm(self, name: str, x: Wire, fraction: int, out: int, *, bits: int = WIDE_BITS) -> Wire:
         return rms_norm(
             self.b,
             name,
@@ -221,11 +221,11 @@ def square_bits(row: int) -> int:
     return isqrt(_SQUARES // row).bit_length()
 
 
-def _addend_bits(hidden: int) -> int:
+def addend_bits(hidden: int) -> int:
     """Signed width of y_1 such that the squares of x + y_1 stay below 2^62, at most 32."""
     left = isqrt(_SQUARES // hidden) - (1 << (RESIDUAL_BITS - 1))
     if left < 2:
         raise CircuitError(
             "circuit-bound", f"a residual stream of {hidden} entries does not close over the field"
         )
-    return min(left.bit_length(), _WIDE)
+    return min(left.bit_length(), WIDE_BITS)

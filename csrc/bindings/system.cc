@@ -49,8 +49,34 @@ py::dict terms_dict(const std::vector<SecurityTerm>& terms) {
   return d;
 }
 
+// Cells to change after the witness was computed: tensor name -> (row, column, what to add).
+using PyChanges = std::map<std::string, std::vector<std::tuple<size_t, size_t, int64_t>>>;
+
+void change_cells(const Circuit& c, const PyChanges& changes, Witness& w) {
+  for (const auto& [name, cells] : changes) {
+    const auto t = std::find_if(c.tensors.begin(), c.tensors.end(), [&](const Tensor& x) { return x.name == name; });
+    if (t == c.tensors.end() || t->source != Source::kWitness)
+      throw std::invalid_argument(name + " is no witness tensor");
+    TensorData& data = w.tensors[static_cast<size_t>(t - c.tensors.begin())];
+    for (const auto& [row, col, delta] : cells) {
+      if (row >= t->shape.rows || col >= t->shape.cols) throw std::invalid_argument(name + " has no such cell");
+      data.set(row, col, data.at(row, col) + delta);
+    }
+  }
+}
+
+// The cells of a replaced weight, which must be as many as those of every tensor of that name.
+const int16_t* replaced_cells(const Statement& s, const std::string& name, const py::array& a) {
+  if (cell_type(a) != CellType::kInt16) throw py::type_error("replaced weights are int16");
+  for (const Segment& g : s.segments)
+    for (const Tensor& t : g.circuit->tensors)
+      if (t.name == name) (void)cell_data(a, t.cells(), name.c_str());
+  return static_cast<const int16_t*>(a.data());
+}
+
 py::dict prove(const PyStatement& s, const py::object& weights, const py::object& boundaries,
-               const py::bytes& seed, bool self_check, const std::map<std::string, py::array>& evaluate_with) {
+               const py::bytes& seed, bool self_check, const std::map<std::string, py::array>& evaluate_with,
+               const PyChanges& corrupt) {
   const auto w = weights.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
   const auto b = boundaries.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
   const auto bytes = span_of(seed);
@@ -59,10 +85,11 @@ py::dict prove(const PyStatement& s, const py::object& weights, const py::object
   std::copy(bytes.begin(), bytes.end(), key.begin());
   ProveOptions options;
   options.self_check = self_check;
-  for (const auto& [name, a] : evaluate_with) {
-    if (cell_type(a) != CellType::kInt16) throw py::type_error("replaced weights are int16");
-    options.evaluate_with[name] = static_cast<const int16_t*>(a.data());
-  }
+  for (const auto& [name, a] : evaluate_with) options.evaluate_with[name] = replaced_cells(*s.statement, name, a);
+  if (!corrupt.empty())
+    options.corrupt = [&](size_t segment, Witness& witness) {
+      if (segment == 0) change_cells(*s.statement->segments[0].circuit, corrupt, witness);
+    };
   ProveResult r;
   {
     const py::gil_scoped_release release;
@@ -111,8 +138,10 @@ void add_system(py::module_& m) {
            py::arg("instance"), py::arg("weights"), py::arg("boundaries"), py::arg("segments"));
   m.def("prove", &prove, py::arg("statement"), py::arg("weights"), py::arg("boundaries"), py::arg("seed"),
         py::kw_only(), py::arg("self_check") = true,
-        py::arg("evaluate_with") = std::map<std::string, py::array>{},
-        "Prove a statement; returns the proof's body, seconds by step and counts.");
+        py::arg("evaluate_with") = std::map<std::string, py::array>{}, py::arg("corrupt") = PyChanges{},
+        "Prove a statement; returns the proof's body, seconds by step and counts. Only to show that the verifier "
+        "rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds "
+        "to cells of the first segment's witness, {tensor: [(row, column, what to add)]}.");
   m.def("verify", &verify, py::arg("statement"), py::arg("body"),
         "Check a proof's body against a statement; raises Rejected.");
 }

@@ -32,6 +32,14 @@ void add_wire_row(const Witness& w, const Wire& wire, int64_t scale, uint32_t ro
   }
 }
 
+// wire[0, j]: cell j of each tensor, also of one that the wire reshapes
+int64_t vector_cell(const Witness& w, const Wire& wire, uint32_t j) {
+  int64_t value = wire.constant;
+  for (const auto& [coefficient, t] : wire.terms)
+    with_cells(w.tensors[t], [&, c = coefficient](const auto* cells) { value += c * cells[j]; });
+  return value;
+}
+
 std::vector<F> wire_values(const Witness& w, const Wire& wire) {
   std::vector<F> out(size_t{wire.rows} * wire.cols);
   parallel_for(wire.rows, 8, [&](size_t begin, size_t end) {
@@ -164,7 +172,7 @@ Vec<D> bind_right(const Witness& w, const Einsum& e, const Wire& y, const Output
 
 }  // namespace
 
-void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, const Domain& domain, uint32_t row,
+void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, uint32_t row,
                      std::span<int64_t> values) {
   std::fill(values.begin(), values.end(), 0);
   for (const Monomial& m : poly) {
@@ -175,9 +183,8 @@ void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, const
     const Operand& o = m.operands[0];
     const Wire& wire = c.wires[o.id];
     if (o.map == Map::kRow) {
-      std::vector<int64_t> line(domain.rows);  // the vector's only row
-      add_wire_row(w, wire, 1, 0, line);
-      for (int64_t& v : values) v += m.coefficient * line[row];
+      const int64_t value = m.coefficient * vector_cell(w, wire, row);
+      for (int64_t& v : values) v += value;
     } else {
       add_wire_row(w, wire, m.coefficient, o.map == Map::kCell ? row : 0, values);
     }
@@ -314,7 +321,7 @@ Fractions<D> SegmentProver<D>::leaves(std::span<const uint32_t> table_ids, const
         const auto [lo, hi] = l.domain.range(static_cast<uint32_t>(i));
         for (size_t j = 0; j < stride; ++j) q.set(j, j < lo || j >= hi ? Ext<D>::one() : start);
         for (size_t k = 0; k < l.columns.size(); ++k) {
-          linear_poly_row(c_, witness_, l.columns[k], l.domain, static_cast<uint32_t>(i), column);
+          linear_poly_row(c_, witness_, l.columns[k], static_cast<uint32_t>(i), column);
           for (size_t j = lo; j < hi; ++j) q.set(j, q.get(j) - fp.beta[k] * F::from_i64(column[j]));
         }
       }

@@ -47,7 +47,7 @@ class SegmentProver {
 };
 
 // Row i of a polynomial of degree one over a domain: values[0..cols).
-void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, const Domain& domain, uint32_t row,
+void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, uint32_t row,
                      std::span<int64_t> values);
 
 extern template class SegmentProver<2>;

@@ -23,14 +23,16 @@ using LaneBytes [[gnu::vector_size(32)]] = uint8_t;
 
 [[gnu::always_inline]] inline void rotate(Lanes& x, int n) { x = (x << n) | (x >> (32 - n)); }
 [[gnu::always_inline]] inline void shuffle16(Lanes& x) {
-  const LaneBytes order = {2,  3,  0,  1,  6,  7,  4,  5,  10, 11, 8,  9,  14, 15, 12, 13,
-                           18, 19, 16, 17, 22, 23, 20, 21, 26, 27, 24, 25, 30, 31, 28, 29};
-  x = reinterpret_cast<Lanes>(__builtin_shuffle(reinterpret_cast<LaneBytes>(x), order));
+  const auto bytes = reinterpret_cast<LaneBytes>(x);
+  x = reinterpret_cast<Lanes>(__builtin_shufflevector(
+      bytes, bytes, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13,  //
+      18, 19, 16, 17, 22, 23, 20, 21, 26, 27, 24, 25, 30, 31, 28, 29));
 }
 [[gnu::always_inline]] inline void shuffle8(Lanes& x) {
-  const LaneBytes order = {3,  0,  1,  2,  7,  4,  5,  6,  11, 8,  9,  10, 15, 12, 13, 14,
-                           19, 16, 17, 18, 23, 20, 21, 22, 27, 24, 25, 26, 31, 28, 29, 30};
-  x = reinterpret_cast<Lanes>(__builtin_shuffle(reinterpret_cast<LaneBytes>(x), order));
+  const auto bytes = reinterpret_cast<LaneBytes>(x);
+  x = reinterpret_cast<Lanes>(__builtin_shufflevector(
+      bytes, bytes, 3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14,  //
+      19, 16, 17, 18, 23, 20, 21, 22, 27, 24, 25, 26, 31, 28, 29, 30));
 }
 
 // kByteShuffle: rotations by whole bytes are one shuffle, where the machine shuffles bytes.

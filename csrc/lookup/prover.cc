@@ -54,8 +54,9 @@ std::vector<Level<D>> build(Fractions<D> leaves, size_t log_leaves) {
 template <int D>
 class Children {
  public:
-  explicit Children(size_t largest_level)
-      : front_(make(largest_level / 2 + 1)), back_(make(largest_level / 4 + 2)), eq_(1), eq_next_(1) {}
+  // For a tree whose lowest level has so many nodes, with numerators of their own or without.
+  Children(size_t nodes, bool ones)
+      : front_(make(nodes / 2 + 1, ones)), back_(make(nodes / 4 + 2, ones)), eq_(1), eq_next_(1) {}
 
   void load(Level<D>& level, const Ext<D>& lambda) {
     n_ = level.q.size() / 2;
@@ -120,8 +121,10 @@ class Children {
   enum { kPa, kPb, kQa, kQb };
   using Set = std::array<PlaneBuffer<D>, 4>;
 
-  static Set make(size_t n) {
-    return {PlaneBuffer<D>(n), PlaneBuffer<D>(n), PlaneBuffer<D>(n), PlaneBuffer<D>(n)};
+  // Without numerators the lowest level needs none here, and the next one is half as long.
+  static Set make(size_t n, bool ones) {
+    const size_t numerators = ones ? n / 2 + 1 : n;
+    return {PlaneBuffer<D>(numerators), PlaneBuffer<D>(numerators), PlaneBuffer<D>(n), PlaneBuffer<D>(n)};
   }
   Planes<D> array(int k) { return (use_front_ ? front_ : back_)[static_cast<size_t>(k)].view(); }
   Planes<D> eq() { return (eq_front_ ? eq_ : eq_next_).view(); }
@@ -210,7 +213,7 @@ TreeProof<D> prove_fraction_tree(ProverChannel<D>& channel, Fractions<D> leaves,
   const Ext<D> inverse_q = inverse(q);
   TreeProof<D> out{p * inverse_q, {}, {}, {}};
   for (const Ext<D>& x : {p, q, inverse_q, out.fraction}) channel.send("lookup.root", x);
-  Children<D> children(levels.front().q.size());
+  Children<D> children(levels.front().q.size(), levels.front().p.size() == 0);
   while (!levels.empty()) {
     const Ext<D> lambda = channel.challenge("lookup.lambda");
     children.load(levels.back(), lambda);

@@ -50,7 +50,7 @@ class Multiplicities {
       int32_t* counts = counts_.data() + plan_.multiplicities().first_block[id] * kBlock;
       std::vector<std::vector<int64_t>> columns(l.columns.size(), std::vector<int64_t>(l.domain.cols));
       for (uint32_t i = 0; i < l.domain.rows; ++i) {
-        for (size_t k = 0; k < columns.size(); ++k) linear_poly_row(c, w, l.columns[k], l.domain, i, columns[k]);
+        for (size_t k = 0; k < columns.size(); ++k) linear_poly_row(c, w, l.columns[k], i, columns[k]);
         const auto [lo, hi] = l.domain.range(i);
         for (uint32_t j = lo; j < hi; ++j) {
           const int64_t row = columns[0][j] - table.start;

@@ -1,11 +1,13 @@
-"""How every file of ours begins and ends: magic and kind, version, length-prefixed sections, nothing after them.
+"""How every file of ours begins and ends: magic and kind, version, length-prefixed sections, nothing after
+them.
 
     file     = "ASSAY" kind(3) version(u32) section*
     section  = length(u64) bytes                                      all little-endian
 
-Envelopes inside sections are CBOR [RFC 8949] in the canonical form of its section 4.2.3, without tags. What is read here
-is hostile: sizes are capped before anything is copied, nesting is bounded, every other encoding of the same value is
-refused. Failures are `FormatError`, which each reader turns into the error class of its own file.
+Envelopes inside sections are CBOR [RFC 8949] in the canonical form of its section 4.2.3, without tags. What
+is read here is hostile: sizes are capped before anything is copied, nesting is bounded, every other encoding
+of the same value is refused. Failures are `FormatError`, which each reader turns into the error class of its
+own file.
 """
 
 from __future__ import annotations

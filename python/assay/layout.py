@@ -1,10 +1,10 @@
 """Where tensors lie in the two long-lived commitments; follows from the configuration and the code alone.
 
-A part is a matrix of rows of 2^log_columns cells, cut into blocks of 128. Tensors follow each other inside their part;
-each row of a tensor starts a block, its last block padded with zeros.
+A part is a matrix of rows of 2^log_columns cells, cut into blocks of 128. Tensors follow each other inside
+their part; each row of a tensor starts a block, its last block padded with zeros.
 
-Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...); a part for each layer; a
-part for the final norm. Boundaries: a part for each, int32.
+Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...); a part for each
+layer; a part for the final norm. Boundaries: a part for each, int32.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """Proof files, format version 0.
 
-    proof = "ASSAYPRF" version(u32) head statement body, nothing after; each of the three is preceded by its length (u64)
+    proof = "ASSAYPRF" version(u32) head statement body, nothing after; each of the three is preceded by its
+    length (u64)
 
-head is the CBOR map {"profile", "hiding"}; statement is the CBOR map that assay.statement describes; body is the
-prover's messages. The statement in a file is for people and for `inspect`: a verifier compares it with its own.
+head is the CBOR map {"profile", "hiding"}; statement is the CBOR map that assay.statement describes; body is
+the prover's messages. The statement in a file is for people and for `inspect`: a verifier compares it with
+its own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """`public.assay`: all that a client pins of a registered model. One per epoch, immutable.
 
-Clients pin the SHA-256 of the file of epoch 0. Everything that can be derived is derived again when a file is read (the
-layout of the commitment), or compared with what the verifier builds itself (circuits, in a statement).
+Clients pin the SHA-256 of the file of epoch 0. Everything that can be derived is derived again when a file is
+read (the layout of the commitment), or compared with what the verifier builds itself (circuits, in a
+statement).
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ _ENVELOPE: dict[str, type | tuple[type, ...]] = {
 class PublicModel:
     """A registered model as clients see it.
 
-    `scales` and `config` are the dictionaries of ModelScales and of the model's configuration. `circuit_digest` covers
-    the circuits of all layers over one token: two programs that agree on it build the same circuits.
+    `scales` and `config` are the dictionaries of ModelScales and of the model's configuration.
+    `circuit_digest` covers the circuits of all layers over one token: two programs that agree on it build the
+    same circuits.
     """
 
     profile: Profile
@@ -129,7 +131,9 @@ class PublicModel:
             (envelope,) = framing.unpack(data, Kind.PUBLIC, VERSION, [CAP])
             public = cls._from_dict(framing.decode(envelope))
             if public.encoded != data:
-                raise FormatError("layout", "parts, slots or fixed fields are not those of this configuration")
+                raise FormatError(
+                    "layout", "parts, slots or fixed fields are not those of this configuration"
+                )
         except FormatError as error:
             raise PublicFileError(f"public-{error.reason}", f"public file: {error.message}") from error
         except (AssayError, TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:

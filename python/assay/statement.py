@@ -1,8 +1,9 @@
 """What a proof is about, built by whoever holds the public file and a challenge; never read from a proof.
 
-The instance is the canonical CBOR of every field that a verifier compares; it goes into the transcript before anything
-else, together with code, commitments and circuit digests. Circuits are rebuilt from the public file's configuration and
-scales. A segment's `distance` is reserved: [0], the computed output boundary equals the recorded one.
+The instance is the canonical CBOR of every field that a verifier compares; it goes into the transcript before
+anything else, together with code, commitments and circuit digests. Circuits are rebuilt from the public
+file's configuration and scales. A segment's `distance` is reserved: [0], the computed output boundary equals
+the recorded one.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def build_statement(public: PublicModel, challenge: Challenge) -> Statement:
             segments=list(zip(names, circuits, strict=True)),
         )
     except _core.Malformed as error:
-        raise ChallengeError("statement-malformed", f"no such statement can be proven: {error.args[0]}") from error
+        raise ChallengeError(
+            "statement-malformed", f"no such statement can be proven: {error.args[0]}"
+        ) from error
     return Statement(fields, instance, core)
 
 
@@ -94,7 +97,9 @@ def check_challenge(public: PublicModel, challenge: Challenge) -> None:
             hint="give the public file of the model that made the record",
         )
     if header.weights_root != public.root or header.num_layers != public.num_layers:
-        raise ChallengeError("record-mismatch", "the record names another root or number of layers than its model")
+        raise ChallengeError(
+            "record-mismatch", "the record names another root or number of layers than its model"
+        )
     if header.tokens > public.config["max_position"]:
         raise ChallengeError("record-mismatch", "the record has more tokens than the model's context")
     if not header.follows(public.config, public.code):
@@ -106,7 +111,9 @@ def circuit(public: PublicModel, layer: int, tokens: int) -> _core.Circuit:
     try:
         return _circuit(_BuildFrom(public), layer, tokens)
     except CircuitError as error:
-        raise PublicFileError("public-circuit", f"the public file gives no circuit: {error.message}") from error
+        raise PublicFileError(
+            "public-circuit", f"the public file gives no circuit: {error.message}"
+        ) from error
 
 
 def circuits_digest(public: PublicModel) -> bytes:

@@ -20,7 +20,9 @@ def read_file(path: Path, cap: int, what: str) -> bytes:
         with path.open("rb") as file:
             data = file.read(cap + 1)
     except OSError as error:
-        raise RequestError("unreadable-file", f"{what}: cannot read {path}: {error.strerror or error}") from error
+        raise RequestError(
+            "unreadable-file", f"{what}: cannot read {path}: {error.strerror or error}"
+        ) from error
     if len(data) > cap:
         raise RequestError("file-too-large", f"{what}: {path} has more than {cap} bytes")
     return data

@@ -172,10 +172,15 @@ struct Setup {
   Statement statement;
 
   // `describe` gives the circuits, one a segment; boundaries that a program fills are computed in order.
+  // `mutate` may change their bytes before they are read.
   using Describe = std::function<std::vector<Sketch>(CellMap&)>;
-  Setup(int degree, const Describe& describe, const CodeParams& code = tiny_code()) {
-    for (Sketch& s : describe(cells))
-      circuits.push_back(std::make_shared<Circuit>(Circuit::decode(CircuitWriter::write(s.circuit))));
+  using Mutate = std::function<void(std::vector<uint8_t>&)>;
+  Setup(int degree, const Describe& describe, const CodeParams& code = tiny_code(), const Mutate& mutate = {}) {
+    for (Sketch& s : describe(cells)) {
+      auto bytes = CircuitWriter::write(s.circuit);
+      if (mutate) mutate(bytes);
+      circuits.push_back(std::make_shared<Circuit>(Circuit::decode(bytes)));
+    }
     for (const auto& c : circuits) fill_boundaries(*c);
     weights = commit_cells("weights", code, Source::kWeight, circuits, cells, 1);
     boundaries = commit_cells("boundaries", code, Source::kBoundary, circuits, cells, 2);

@@ -199,7 +199,7 @@ def roots_case(values: list[int]) -> Case:
 
 
 def plain_root(v: int) -> int:
-    """2^46 / sqrt(v) in fixed point, as PROTOCOL.md's normalisation has it."""
+    """2^46 / sqrt(v) in fixed point, by the two-sided normalisation v 4^a = v' 4^t + rem."""
     a = t = 0
     while v * 4**a < 1 << 28:
         a += 1
@@ -880,7 +880,8 @@ def full_size() -> tuple[Gemma3Config, LayerScales]:
     return shape, LayerScales(
         residual_in=8, residual_out=7, input_norm=17, q_proj=18, k_proj=19, v_proj=10, q_norm=21, k_norm=20,
         q_rope=19, k_rope=18, scores=5, attention=12, o_proj=21, pre_feedforward_norm=13, gate_proj=12,
-        up_proj=16, product=16, down_proj=15, product_bits=32, weights={**weights, "up_proj": 15, "down_proj": 16},
+        up_proj=16, product=16, down_proj=15, product_bits=32,
+        weights={**weights, "up_proj": 15, "down_proj": 16},
     )  # fmt: skip
 
 
@@ -952,3 +953,12 @@ def test_derived_scales_close_whatever_the_magnitudes(factor: float) -> None:
         raw = gemma3.layer(m.shape, scales.layers[layer], layer, 3)
         x = np.clip(np.rint(m.x * 2.0 ** scales.boundary(layer)), -(1 << 25), (1 << 25) - 1).astype(np.int64)
         assert check(raw, evaluate(raw, m.externals(layer, x))) == []
+
+
+def test_a_float_model_that_overflows_is_refused() -> None:
+    pytest.importorskip("torch")
+    from assay.quantize.calibrate import largest_magnitude
+
+    assert largest_magnitude("site", np.array([1.0, -3.0], dtype=np.float32)) == 3.0
+    with pytest.raises(QuantizationError, match="site"):
+        largest_magnitude("site", np.array([1.0, np.nan], dtype=np.float32))

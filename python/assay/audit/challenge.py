@@ -1,6 +1,7 @@
 """Challenges: which layers a verifier wants proven, drawn after the record was closed and bound to it.
 
-    layers = the first k distinct values of SHAKE128(label, record root, nonce), taken 4 bytes at a time, rejected if
+    layers = the first k distinct values of SHAKE128(label, record root, nonce), taken 4 bytes at a time,
+    rejected if
              they would bias the remainder modulo the number of layers
 
 A challenge carries the whole head of the record, so that a verifier needs nothing else of the prover's.
@@ -99,9 +100,13 @@ def challenge(
     if len(nonce) != NONCE_BYTES:
         raise ChallengeError("bad-nonce", f"a nonce has {NONCE_BYTES} bytes, this one {len(nonce)}")
     if (num_layers is None) == (layers is None):
-        raise ChallengeError("bad-challenge", "give the number of layers to draw, or the layers: one of the two")
+        raise ChallengeError(
+            "bad-challenge", "give the number of layers to draw, or the layers: one of the two"
+        )
     if layers is not None:
-        return Challenge(record=header, nonce=nonce, layers=named_layers(layers, header.num_layers), drawn=False)
+        return Challenge(
+            record=header, nonce=nonce, layers=named_layers(layers, header.num_layers), drawn=False
+        )
     if num_layers is None or not 1 <= num_layers <= header.num_layers:
         raise ChallengeError(
             "layer-out-of-range", f"{num_layers} layers asked for; the model has {header.num_layers}"

@@ -36,8 +36,8 @@ _ENVELOPE: dict[str, type | tuple[type, ...]] = {
 class RecordHeader:
     """What a record says in public; its hash is the record root that a challenge binds to.
 
-    `created` is in seconds of Unix time and only informs. `tokens` is T; the tokens themselves are committed with a
-    salt. `parts` and `slots` are the layout of the boundaries' commitment, as `Slot.to_list` has them.
+    `created` is in seconds of Unix time and only informs. `tokens` is T; the tokens themselves are committed
+    with a salt. `parts` and `slots` are the layout of the boundaries' commitment, as `Slot.to_list` has them.
     """
 
     request: bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from assay.cli.output import amount, emit, note
@@ -54,7 +55,9 @@ def verify(
     model = PublicModel.load(public)
     if public_hash is not None and public_hash.lower() != model.hash.hex():
         raise PublicFileError("public-not-pinned", f"{public} is not the public file that was pinned")
+    start = time.perf_counter()
     found = check(proof, public=model, challenge=challenge, any_statement=any_statement)
+    seconds = time.perf_counter() - start
     note("note: version 0 proofs are sound but not hiding: this one can reveal weights and activations")
     if any_statement:
         note("note: nothing was compared with a challenge; the statement is the proof's own")
@@ -67,4 +70,4 @@ def verify(
     ]
     if any_statement:
         lines.append("  nothing was compared: this is the statement that the proof itself names")
-    emit(as_json, found.to_dict(), lines)
+    emit(as_json, {**found.to_dict(), "verify_s": seconds}, lines)

@@ -48,7 +48,12 @@ def _record(data: bytes) -> dict[str, Any]:
     from assay.audit.header import RecordHeader
 
     header = RecordHeader.from_bytes(data)
-    return {"record_root": header.hash, **header.to_dict(), "slots": len(header.slots), "parts": len(header.parts)}
+    return {
+        "record_root": header.hash,
+        **header.to_dict(),
+        "slots": len(header.slots),
+        "parts": len(header.parts),
+    }
 
 
 def _proof(data: bytes) -> dict[str, Any]:

@@ -46,7 +46,9 @@ def _unexpected(error: Exception, as_json: bool) -> int:
     if type(error).__name__ in ("Abort", "Exit"):
         return int(getattr(error, "exit_code", INTERRUPTED))
     traceback.print_exc(file=sys.stderr)
-    fault = InternalError("internal", f"{type(error).__name__}: {error}", hint="this is a bug of Assay's: report it")
+    fault = InternalError(
+        "internal", f"{type(error).__name__}: {error}", hint="this is a bug of Assay's: report it"
+    )
     return _report(fault, as_json)
 
 

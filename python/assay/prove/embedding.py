@@ -1,6 +1,6 @@
 """Boundary 0: the exact embedding, scaled by sqrt(hidden) as an integer factor.
 
-    M = round(2^k sqrt(hidden)),  x = clamp26(round(e M / 2^s)),  s = fraction(e) + k - fraction(boundary 0) >= 1
+M = round(2^k sqrt(hidden)),  x = clamp26(round(e M / 2^s)),  s = fraction(e) + k - fraction(boundary 0) >= 1
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from assay.prove.folder import Cells
 _FACTOR_BITS = 16
 
 
-def scaled_embedding(rows: Cells, hidden: int, fraction: int, boundary_fraction: int) -> npt.NDArray[np.int32]:
+def scaled_embedding(
+    rows: Cells, hidden: int, fraction: int, boundary_fraction: int
+) -> npt.NDArray[np.int32]:
     """Boundary 0 from rows of the embedding [T, hidden padded], int16."""
     k = max(_FACTOR_BITS, boundary_fraction - fraction + 1)
     shift = fraction + k - boundary_fraction

@@ -1,13 +1,13 @@
 """The folder of a registered model, `DIR`.
 
-    public.assay            for clients
-    secret.key              randomness of the weights' commitment, mode 0600
-    tokenizer.json          what `record --prompt` needs of the model file
-    weights/leaves          leaf digests of the commitment
-    weights/NNNN.cells      a part's int16 cells, its tensors one after another
-    weights/NNNN.digests    digests of the part's columns
-    weights/NNNN.columns    its codeword, batches of 8 rows column by column (storage `stored` alone)
-    registering.json        while registering: what was asked for, and the scales
+public.assay            for clients
+secret.key              randomness of the weights' commitment, mode 0600
+tokenizer.json          what `record --prompt` needs of the model file
+weights/leaves          leaf digests of the commitment
+weights/NNNN.cells      a part's int16 cells, its tensors one after another
+weights/NNNN.digests    digests of the part's columns
+weights/NNNN.columns    its codeword, batches of 8 rows column by column (storage `stored` alone)
+registering.json        while registering: what was asked for, and the scales
 """
 
 from __future__ import annotations
@@ -75,11 +75,12 @@ class Folder:
 class RegisteredModel:
     """A registered model, its cells and digests mapped from disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, public: PublicModel | None = None) -> None:
+        """Opens DIR; with `public`, under that profile instead of the folder's own (for measurements)."""
         self.folder = Folder(path)
         if not self.folder.public.is_file():
             raise _unregistered(self.folder)
-        self.public = PublicModel.load(self.folder.public)
+        self.public = public or PublicModel.load(self.folder.public)
         self._slots = {slot.name: slot for slot in self.public.layout.slots}
 
     @cached_property
@@ -123,10 +124,14 @@ class RegisteredModel:
         parts = [(height, [(0, self.part_cells(p))]) for p, height in enumerate(rows)]
         commitment = _core.Commitment("weights", code.core(), parts, self.key)
         leaves = map_file(self.folder.leaves, np.dtype("u1"), code.length * 32)
-        digests = [map_file(self.folder.digests(p), np.dtype("u1"), code.length * 32) for p in range(len(rows))]
+        digests = [
+            map_file(self.folder.digests(p), np.dtype("u1"), code.length * 32) for p in range(len(rows))
+        ]
         commitment.restore(leaves, digests)
         if commitment.root != self.public.root:
-            raise StorageError("damaged-registration", f"{self.folder.leaves}: the digests do not give the root")
+            raise StorageError(
+                "damaged-registration", f"{self.folder.leaves}: the digests do not give the root"
+            )
         for part, height in enumerate(rows):
             if self.folder.columns(part).is_file():
                 columns = map_file(self.folder.columns(part), np.dtype("u1"), code.length * height * 8)
@@ -167,7 +172,9 @@ def map_file(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
             )
         return np.memmap(path, dtype, mode="r", shape=(count,))
     except OSError as error:
-        raise StorageError("damaged-registration", f"cannot read {path}: {error.strerror or error}") from error
+        raise StorageError(
+            "damaged-registration", f"cannot read {path}: {error.strerror or error}"
+        ) from error
 
 
 def read_key(path: Path) -> bytes:

@@ -59,7 +59,9 @@ def prove_recording(
     statement = build_statement(model.public, challenge)
     boundaries = recording.commitment(model)
     if boundaries.root != recording.header.boundaries_root:
-        raise RequestError("damaged-record", "the private files of the record do not belong to its public head")
+        raise RequestError(
+            "damaged-record", "the private files of the record do not belong to its public head"
+        )
     try:
         result = _core.prove(
             statement.core,

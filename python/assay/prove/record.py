@@ -1,7 +1,7 @@
 """Recording: the exact model runs through all layers, and the boundaries are committed before any challenge.
 
-REQ/record.assay is public. REQ/private holds what proving needs: tokens, salt and key, the boundaries' cells, the leaf
-digests of their commitment.
+REQ/record.assay is public. REQ/private holds what proving needs: tokens, salt and key, the boundaries' cells,
+the leaf digests of their commitment.
 """
 
 from __future__ import annotations
@@ -143,12 +143,16 @@ def check_tokens(model: RegisteredModel, tokens: Sequence[int]) -> None:
         raise RequestError("prompt-empty", "there are no tokens to record")
     if len(tokens) > most:
         raise RequestError(
-            "prompt-too-long", f"the prompt has {len(tokens)} tokens, at most {most} are possible", hint="shorten it"
+            "prompt-too-long",
+            f"the prompt has {len(tokens)} tokens, at most {most} are possible",
+            hint="shorten it",
         )
     vocabulary = model.public.config["vocab_size"]
     for token in tokens:
         if not 0 <= token < vocabulary:
-            raise RequestError("token-out-of-range", f"token {token} is outside the vocabulary of {vocabulary}")
+            raise RequestError(
+                "token-out-of-range", f"token {token} is outside the vocabulary of {vocabulary}"
+            )
 
 
 def run_layers(model: RegisteredModel, tokens: Sequence[int], replaced: Mapping[str, Cells]) -> Boundaries:
@@ -213,7 +217,9 @@ def load_recording(path: Path, model: RegisteredModel) -> Recording:
     if header.public != model.public.hash:
         raise RequestError("record-of-another-model", f"{path} was recorded with another registered model")
     if not header.follows(model.public.config, model.public.code):
-        raise RequestError("damaged-record", f"{folder.header}: the boundaries are not laid out as the model says")
+        raise RequestError(
+            "damaged-record", f"{folder.header}: the boundaries are not laid out as the model says"
+        )
     secrets = _secrets(folder.secrets)
     if len(secrets["tokens"]) != header.tokens:
         raise RequestError("damaged-record", f"{folder.secrets} and {folder.header} are not of one request")

@@ -1,7 +1,7 @@
 """Registration: a float model becomes an exact model, quantised, laid out and committed, part by part.
 
-A part is done when its digests are there; a registration that was cut off (killed, disk full) resumes after the last
-part that is done. `public.assay` is written last: a folder that has it is complete.
+A part is done when its digests are there; a registration that was cut off (killed, disk full) resumes after
+the last part that is done. `public.assay` is written last: a folder that has it is complete.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Registered:
             "storage": self.storage,
             "disk_bytes": self.disk_bytes,
             "seconds": self.seconds,
-            "estimates": {e.storage: {"disk_bytes": e.disk_bytes, "seconds": e.seconds} for e in self.estimates},
+            "estimates": {
+                e.storage: {"disk_bytes": e.disk_bytes, "seconds": e.seconds} for e in self.estimates
+            },
             "saturated_weights": self.saturated,
         }
 
@@ -90,8 +92,8 @@ def register(
 ) -> Registered:
     """Registers a model in the folder `out`, or goes on with a registration that was cut off there.
 
-    `storage` is `stored`, `recompute` or, by default, chosen by size and free disk. `announce` gets the estimates of
-    both modes and the one chosen before anything is done.
+    `storage` is `stored`, `recompute` or, by default, chosen by size and free disk. `announce` gets the
+    estimates of both modes and the one chosen before anything is done.
     """
     started = time.monotonic()
     chosen = profile_named(profile)
@@ -147,7 +149,9 @@ class _Plan:
 class _Job:
     """One registration."""
 
-    def __init__(self, source: SourceModel, folder: Folder, profile: Profile, code: Code, progress: Progress) -> None:
+    def __init__(
+        self, source: SourceModel, folder: Folder, profile: Profile, code: Code, progress: Progress
+    ) -> None:
         self.source, self.folder, self.profile, self.code = source, folder, profile, code
         self.progress = progress
         self.config = source.config.to_dict()
@@ -288,7 +292,9 @@ class _Job:
         with writing(self.folder.digests(part)) as file:
             file.write(digests.tobytes())
 
-    def _digests(self, part: int, cells: Cells, key: bytes, columns: BinaryIO | None, done: int, rows: int) -> Any:
+    def _digests(
+        self, part: int, cells: Cells, key: bytes, columns: BinaryIO | None, done: int, rows: int
+    ) -> Any:
         def sink(rows_done: int, symbols: memoryview | None) -> None:
             if columns is not None and symbols is not None:
                 columns.write(symbols)
@@ -304,7 +310,9 @@ class _Job:
             values = quantize_weight(self.source, slot.name, scales, saturated=self.saturated)
             file.write(_padded(values, slot).tobytes())
             return
-        first = sum(s.rows for s in self.layout.slots if s.name.startswith("embedding.") and s.part < slot.part)
+        first = sum(
+            s.rows for s in self.layout.slots if s.name.startswith("embedding.") and s.part < slot.part
+        )
         for start in range(first, first + slot.rows, _SLAB):
             stop = min(start + _SLAB, first + slot.rows)
             rows = self.source.rows("embedding", start, stop)
@@ -344,7 +352,9 @@ def _read_plan(path: Path) -> _Plan:
         return _Plan(dict(plan["wanted"]), ModelScales.from_dict(plan["scales"]))
     except (OSError, ValueError, KeyError, TypeError, AssayError) as error:
         raise StorageError(
-            "damaged-registration", f"{path} cannot be read: {error}", hint="delete the folder and register again"
+            "damaged-registration",
+            f"{path} cannot be read: {error}",
+            hint="delete the folder and register again",
         ) from error
 
 

@@ -21,11 +21,11 @@ every width up to the next multiple costs the same, and the choices below spend 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from assay.circuits.gemma3 import square_bits
+from assay.circuits.gemma3 import WIDE_BITS, addend_bits, square_bits
 from assay.circuits.inverse_sqrt import LENGTH
 from assay.circuits.residual import BITS as RESIDUAL_BITS
 from assay.circuits.scales import INVERSE_ROOT_BITS, NORMS, WEIGHTS, LayerScales, ModelScales
@@ -43,7 +43,7 @@ _LIMB = 16
 _WIDE_SHIFT = 32  # remainder of two whole limbs
 _GATED_SHIFT = 38
 _CLAMP_REACH = 14  # a clamped value may pass its width by a factor of 2^14: the rows of its table
-_EXACT_GAIN_DROP = 1
+_GAIN_DROP = 1
 
 
 def fraction_bits(largest: float, bits: int, *, headroom: float = 1.0) -> int:
@@ -62,17 +62,18 @@ def derive_scales(
 ) -> ModelScales:
     """Scales of all layers from largest magnitudes by site (`layers.3.scores`) and by tensor name."""
     seen = _Statistics(statistics)
-    boundaries = _boundaries(config, seen)
-    layers = tuple(
-        _Layer(config, seen, weight_max, layer).scales(boundaries[layer], boundaries[layer + 1])
-        for layer in range(config.num_layers)
+    layers = [_Layer(config, seen, weight_max, layer) for layer in range(config.num_layers)]
+    boundaries = _boundaries(layers)
+    scales = tuple(
+        layer.scales(before, after)
+        for layer, before, after in zip(layers, boundaries, boundaries[1:], strict=False)
     )
     gain = _of(weight_max, "final_norm") * math.sqrt(config.hidden_size)
     outside = {
         "embedding": fraction_bits(_of(weight_max, "embedding"), WEIGHT_BITS),
         "final_norm": fraction_bits(gain, WEIGHT_BITS),
     }
-    return ModelScales(layers=layers, weights=outside)
+    return ModelScales(layers=scales, weights=outside)
 
 
 def _of(values: Mapping[str, float], name: str) -> float:
@@ -92,20 +93,6 @@ class _Statistics:
 
     def fit(self, layer: int, site: str, bits: int, *, scale: float = 1.0) -> int:
         return fraction_bits(self.of(layer, site) * scale, bits, headroom=HEADROOM)
-
-
-def _boundaries(config: Gemma3Config, seen: _Statistics) -> list[int]:
-    """Fraction bits of boundaries 0 to L: each holds the stream, and layer l's first addend at boundary l."""
-    last = config.num_layers - 1
-    fits = [
-        min(
-            seen.fit(layer, site, RESIDUAL_BITS)
-            for site in ("residual_in", "residual_mid", "post_attention_norm.out")
-        )
-        for layer in range(config.num_layers)
-    ]
-    fits.append(seen.fit(last, "residual_out", RESIDUAL_BITS))
-    return [min(fits[: layer + 1]) for layer in range(len(fits))]
 
 
 def _product_bound(length: int, inputs: int) -> int:
@@ -149,6 +136,21 @@ class _Layer:
             weights=self.weights,
         )
 
+    def boundary(self) -> int:
+        """Most fraction bits of the boundary before this layer: the stream and both addends have to fit."""
+        first = addend_bits(self.config.hidden_size)
+        return min(
+            self._fit("residual_in", RESIDUAL_BITS),
+            self._fit("residual_mid", RESIDUAL_BITS),
+            self._fit("post_attention_norm.out", first),
+            self._normed("post_attention_norm", _least_shift(LENGTH << 15, first)),
+            self._normed("post_feedforward_norm", _least_shift(LENGTH << 15, WIDE_BITS)),
+        )
+
+    def last_boundary(self) -> int:
+        """The same of the boundary after this layer, if it is the last."""
+        return self._fit("residual_out", RESIDUAL_BITS)
+
     def _fit(self, site: str, bits: int, *, scale: float = 1.0) -> int:
         return self.seen.fit(self.index, site, bits, scale=scale)
 
@@ -160,12 +162,14 @@ class _Layer:
         config = self.config
         scores = self._fit("scores", 16, scale=math.sqrt(config.query_pre_attn_scalar))
         self._trim_gains(scores)
+        q, k = (self._normed(f"{name}_norm", _WIDE_SHIFT) for name in "qk")
+        length = (_norm_length(config.head_dim, _WIDE_SHIFT) >> 1) + config.head_dim  # more than after ROPE.1
+        scores = min(scores, q + k - 4 - _least_shift(length * length, 16))
         normed = self._normed("input_norm", _WIDE_SHIFT)
         bound = _product_bound(_norm_length(config.hidden_size, _WIDE_SHIFT), config.hidden_size)
         v = self._linear("v_proj", normed, bound, 16)
         o = v + 2
         width = config.num_heads * config.head_dim
-        q, k = (self._normed(f"{name}_norm", _WIDE_SHIFT) for name in "qk")
         return {
             "input_norm": normed,
             "q_proj": self._linear("q_proj", normed, bound, square_bits(config.head_dim)),
@@ -187,7 +191,7 @@ class _Layer:
         """Gives up a bit of the q and k gains where the scores' remainder then takes two limbs, not three."""
         extra = 2 * (INVERSE_ROOT_BITS - _WIDE_SHIFT - 2) - scores - 2 * _LIMB
         over = self.weights["q_norm"] + self.weights["k_norm"] + extra
-        if 0 < over <= 2 * _EXACT_GAIN_DROP:
+        if 0 < over <= 2 * _GAIN_DROP:
             self.weights["q_norm"] -= 1
             self.weights["k_norm"] -= over - 1
 
@@ -215,3 +219,9 @@ class _Layer:
             "product_bits": bits,
             "down_proj": self._linear("down_proj", product, summed, square_bits(config.hidden_size)),
         }
+
+
+def _boundaries(layers: Sequence[_Layer]) -> list[int]:
+    """Fraction bits of boundaries 0 to L, not increasing."""
+    fits = [layer.boundary() for layer in layers] + [layers[-1].last_boundary()]
+    return [min(fits[: index + 1]) for index in range(len(fits))]

@@ -44,7 +44,10 @@ def stated_challenge(fields: dict[str, Any]) -> Challenge:
         if not isinstance(nonce, bytes) or not isinstance(layers, list) or not isinstance(drawn, bool):
             raise FormatError("type", "nonce or layers are missing")
         framing.sized(nonce, NONCE_BYTES, "nonce")
-        if not all(type(layer) is int for layer in layers) or list(named_layers(layers, header.num_layers)) != layers:
+        if (
+            not all(type(layer) is int for layer in layers)
+            or list(named_layers(layers, header.num_layers)) != layers
+        ):
             raise FormatError("range", "layers are not ascending numbers")
         if drawn and list(draw(header.hash, nonce, len(layers), header.num_layers)) != layers:
             raise FormatError("draw", "the layers do not follow from the record root and the nonce")

@@ -82,11 +82,13 @@ def verify(
 ) -> Verified:
     """Checks a proof and returns what it proves, or raises.
 
-    `VerificationError` (exit code 1) is for a proof that is wrong in any way, `PublicFileError` and `ChallengeError`
-    (2) for the other two. Without a challenge it refuses, unless `any_statement` is set: then the statement is the
-    proof's own, and nothing is compared but the public file.
+    `VerificationError` (exit code 1) is for a proof that is wrong in any way, `PublicFileError` and
+    `ChallengeError` (2) for the other two. Without a challenge it refuses, unless `any_statement` is set:
+    then the statement is the proof's own, and nothing is compared but the public file.
     """
-    model = public if isinstance(public, PublicModel) else PublicModel.from_bytes(_read(public, "public file"))
+    model = (
+        public if isinstance(public, PublicModel) else PublicModel.from_bytes(_read(public, "public file"))
+    )
     asked = _challenge(challenge, any_statement)
     data = _read(proof, "proof")
     file = ProofFile.from_bytes(data)
@@ -113,7 +115,9 @@ def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challen
             hint="--any-statement only shows what a proof says and compares nothing",
         )
     if any_statement:
-        raise RequestError("both-challenge-and-any", "with a challenge the statement is compared: leave out any_statement")
+        raise RequestError(
+            "both-challenge-and-any", "with a challenge the statement is compared: leave out any_statement"
+        )
     return given if isinstance(given, Challenge) else Challenge.from_bytes(_read(given, "challenge"))
 
 
@@ -125,7 +129,9 @@ def _expected(model: PublicModel, asked: Challenge | None, file: ProofFile) -> t
     try:
         return build_statement(model, stated), stated
     except (ChallengeError, PublicFileError) as error:
-        raise VerificationError(f"statement.{error.code}", f"the proof's statement: {error.message}") from error
+        raise VerificationError(
+            f"statement.{error.code}", f"the proof's statement: {error.message}"
+        ) from error
 
 
 def _compare(file: ProofFile, statement: Statement, model: PublicModel) -> None:
@@ -149,7 +155,13 @@ def _rejected(code: str, segment: str, relation: str, round: int, message: str) 
 
 
 def _verified(
-    statement: Statement, asked: Challenge, model: PublicModel, result: dict[str, Any], *, compared: bool, size: int
+    statement: Statement,
+    asked: Challenge,
+    model: PublicModel,
+    result: dict[str, Any],
+    *,
+    compared: bool,
+    size: int,
 ) -> Verified:
     segments = statement.fields["segments"]
     return Verified(

@@ -1,0 +1,1 @@
+"""Measurements of whole layers; kernels are measured in benchmarks/cpp."""

@@ -1,0 +1,88 @@
+"""circuit show: a layer's relations, with their bounds and counts."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from assay import _core
+from assay.circuits import gemma3
+from assay.circuits.scales import ModelScales
+from assay.cli.output import emit, table
+from assay.errors import RequestError
+from assay.graph import Builder
+
+_EXAMPLE = "gemma3_270m.json"
+
+
+def show(name: str, dir: Path | None, *, layer: int, tokens: int, as_json: bool) -> None:
+    """`assay circuit show`."""
+    if name != "gemma3":
+        raise RequestError("unknown-architecture", f"there is no circuit {name!r}", hint="circuits: gemma3")
+    config, scales, source = _model(dir)
+    if layer >= config["num_layers"]:
+        raise RequestError(
+            "layer-out-of-range", f"layer {layer} is not one of 0 to {config['num_layers'] - 1}"
+        )
+    builder = gemma3.build(config, scales.layers[layer], layer, tokens)
+    circuit = _core.Circuit(builder.finish())
+    relations = _relations(builder)
+    payload = {
+        "circuit": circuit.name,
+        "digest": circuit.digest.hex(),
+        "model": source,
+        "layer": layer,
+        "tokens": tokens,
+        "lookups": circuit.lookups,
+        "committed_elements": circuit.witness_cells,
+        "relations": relations,
+        "tables": [{"name": t.name, "rows": t.rows, "columns": 1 + len(t.images)} for t in builder.tables],
+        "facts": [{"name": fact.name, "argument": fact.argument} for fact in builder.facts],
+    }
+    if as_json:
+        emit(True, payload, [])
+        return
+    _print(payload)
+
+
+def _model(dir: Path | None) -> tuple[dict[str, Any], ModelScales, str]:
+    """Configuration and scales: of a registered model, or of Gemma 3 270M as an example."""
+    if dir is not None:
+        from assay.public import PublicModel
+
+        public = PublicModel.load(dir / "public.assay" if dir.is_dir() else dir)
+        return dict(public.config), public.scales, str(dir)
+    example = json.loads((files("assay.cli") / _EXAMPLE).read_text())
+    return example["config"], ModelScales.from_dict(example["scales"]), "the sizes and scales of Gemma 3 270M"
+
+
+def _relations(b: Builder) -> list[dict[str, Any]]:
+    """Every relation: its kind, cells, and how many bits both sides together may have (63 is the limit)."""
+    bits = {name: sides.magnitude.bit_length() for name, sides in b.sides().items()}
+    kinds: list[tuple[str, str, int]] = [(z.name, "zero check", z.domain.cells()) for z in b.zero_checks]
+    kinds += [(r.name, "linear", r.domain.cells()) for r in b.linears]
+    kinds += [(e.name, "einsum", e.out.domain.cells()) for e in b.einsums]
+    kinds += [(r.name, "row sum", r.out.domain.cells()) for r in b.row_sums]
+    kinds += [(t.name, "total", 1) for t in b.totals]
+    kinds += [(r.name, f"lookup in {b.tables[r.table].name}", r.domain.cells()) for r in b.lookups]
+    return [{"name": n, "kind": kind, "cells": cells, "bits": bits[n]} for n, kind, cells in kinds]
+
+
+def _print(payload: dict[str, Any]) -> None:
+    rows = [[r["name"], r["kind"], f"{r['cells']:,}", str(r["bits"])] for r in payload["relations"]]
+    title = f"{payload['circuit']} over {payload['tokens']} tokens, {payload['model']}"
+    table(title, ["relation", "kind", "cells", "bits"], rows)
+    table(
+        "tables",
+        ["table", "rows", "columns"],
+        [[t["name"], f"{t['rows']:,}", str(t["columns"])] for t in payload["tables"]],
+    )
+    for fact in payload["facts"]:
+        print(f"fact {fact['name']}: {fact['argument']}")
+    print(f"digest {payload['digest']}")
+    print(f"{payload['lookups']:,} lookups, {payload['committed_elements']:,} committed elements")
+    print(
+        "bits: both sides of a relation together, as integers; below 2^63 the field identity is the integer identity"
+    )
