@@ -12,6 +12,7 @@ void add_errors(py::module_& m);
 void add_circuit(py::module_& m);
 void add_commitment(py::module_& m);
 void add_system(py::module_& m);
+void add_testing(py::module_& m);
 
 inline std::span<const uint8_t> span_of(const py::bytes& b) {
   const std::string_view v = b;

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
   assay::bindings::add_circuit(m);
   assay::bindings::add_commitment(m);
   assay::bindings::add_system(m);
+  assay::bindings::add_testing(m);
   m.def("set_threads", &assay::set_threads, py::arg("threads"),
         "Number of threads for all later calls; 0 means one per available processor.");
   m.def("threads", &assay::threads, "The number of threads in use.");

@@ -52,8 +52,20 @@ py::dict terms_dict(const std::vector<SecurityTerm>& terms) {
 // Cells to change after the witness was computed: tensor name -> (row, column, what to add).
 using PyChanges = std::map<std::string, std::vector<std::tuple<size_t, size_t, int64_t>>>;
 
+constexpr const char* kMultiplicities = "multiplicities";  // row 0, by place in the batch's tables
+
+void change_counts(const PyChanges& changes, std::vector<int32_t>& counts) {
+  const auto at = changes.find(kMultiplicities);
+  if (at == changes.end()) return;
+  for (const auto& [row, col, delta] : at->second) {
+    if (row != 0 || col >= counts.size()) throw std::invalid_argument("there is no such multiplicity");
+    counts[col] += static_cast<int32_t>(delta);
+  }
+}
+
 void change_cells(const Circuit& c, const PyChanges& changes, Witness& w) {
   for (const auto& [name, cells] : changes) {
+    if (name == kMultiplicities) continue;
     const auto t = std::find_if(c.tensors.begin(), c.tensors.end(), [&](const Tensor& x) { return x.name == name; });
     if (t == c.tensors.end() || t->source != Source::kWitness)
       throw std::invalid_argument(name + " is no witness tensor");
@@ -86,10 +98,12 @@ py::dict prove(const PyStatement& s, const py::object& weights, const py::object
   ProveOptions options;
   options.self_check = self_check;
   for (const auto& [name, a] : evaluate_with) options.evaluate_with[name] = replaced_cells(*s.statement, name, a);
-  if (!corrupt.empty())
+  if (!corrupt.empty()) {
     options.corrupt = [&](size_t segment, Witness& witness) {
       if (segment == 0) change_cells(*s.statement->segments[0].circuit, corrupt, witness);
     };
+    options.corrupt_counts = [&](std::vector<int32_t>& counts) { change_counts(corrupt, counts); };
+  }
   ProveResult r;
   {
     const py::gil_scoped_release release;
@@ -141,7 +155,7 @@ void add_system(py::module_& m) {
         py::arg("evaluate_with") = std::map<std::string, py::array>{}, py::arg("corrupt") = PyChanges{},
         "Prove a statement; returns the proof's body, seconds by step and counts. Only to show that the verifier "
         "rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds "
-        "to cells of the first segment's witness, {tensor: [(row, column, what to add)]}.");
+        "to cells of the first segment's witness, {tensor: [(row, column, what to add)]}, and to \"multiplicities\".");
   m.def("verify", &verify, py::arg("statement"), py::arg("body"),
         "Check a proof's body against a statement; raises Rejected.");
 }

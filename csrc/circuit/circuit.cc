@@ -176,6 +176,8 @@ class Checker {
       require(id < c_.tensors.size(), "circuit: a wire names an unknown tensor");
       const Domain& s = c_.tensors[id].shape;
       require(w.constant == 0 || !s.ragged.causal, "circuit: a constant on missing cells");
+      require(s.ragged == c_.tensors[w.terms[0].second].shape.ragged,
+              "circuit: a wire of tensors with different missing cells");
       if (s.rows == w.rows && s.cols == w.cols) continue;
       require(s.cols % kBlock == 0 && w.cols % kBlock == 0 && !s.ragged.causal &&
                   uint64_t{s.rows} * s.cols == uint64_t{w.rows} * w.cols,

@@ -178,6 +178,7 @@ class ProofProver {
     for (size_t s = 0; s < statement_.segments.size(); ++s)
       counter.count(s, *statement_.segments[s].circuit, witnesses_[s], options_.self_check);
     counts_ = counter.counts();
+    if (!options_.self_check && options_.corrupt_counts) options_.corrupt_counts(counts_);
     clock_.lap("multiplicities");
     PartCells part;
     part.rows = plan_.multiplicities().rows(statement_.code);

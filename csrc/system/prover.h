@@ -20,6 +20,8 @@ struct ProveOptions {
   // Called with each segment's witness before it is committed, to change cells of it: for tests and
   // demonstrations of how a cheating prover is rejected (self_check off; else never called).
   std::function<void(size_t segment, Witness&)> corrupt;
+  // The same for the multiplicities, in the order of the batch's tables, each padded to whole blocks.
+  std::function<void(std::vector<int32_t>& counts)> corrupt_counts;
 };
 
 struct ProveResult {

@@ -192,9 +192,9 @@ class Wire:
 
 
 def _joint(a: Ragged, b: Ragged) -> Ragged:
-    if a.causal and b.causal and a != b:
+    if a != b:
         raise CircuitError("circuit-shape", "wires with different missing cells cannot be added")
-    return a if a.causal else b
+    return a
 
 
 @dataclass(frozen=True, slots=True)

@@ -321,13 +321,22 @@ class _Values:
 # ---- the witness program ----
 
 
-def evaluate(data: bytes, externals: Mapping[str, IntArray]) -> dict[str, IntArray]:
-    """Runs the program: all tensors by name, [rows, cols], from those that no step fills."""
-    circuit = decode(data)
+def evaluate(
+    data: bytes, externals: Mapping[str, IntArray], forged: Mapping[str, IntArray] | None = None
+) -> dict[str, IntArray]:
+    """Runs the program: all tensors by name, [rows, cols], from those that no step fills.
+
+    `forged` tensors take the place of what their step computes, and later steps read them: the witness of a
+    prover that breaks the relations of those tensors and no others.
+    """
+    circuit, replaced = decode(data), forged or {}
     tensors = {name: np.asarray(values) for name, values in externals.items()}
     run = _Program(circuit, tensors)
     for step in circuit.program:
-        run.step(step)
+        names = [circuit.tensors[t].name for t in step.tensors]
+        if not all(name in replaced for name in names):
+            run.step(step)
+        tensors |= {name: np.asarray(replaced[name]) for name in names if name in replaced}
     return tensors
 
 

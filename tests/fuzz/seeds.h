@@ -1,0 +1,72 @@
+// Small circuits with every kind of relation, index map and witness step between them.
+#pragma once
+
+#include "circuits.h"
+#include "fuzzing.h"
+
+namespace assay::fuzz {
+
+// Tables of 4 to 8 rows, tensors of 2 x 4: every kind of relation in one proof.
+inline test::Describe tiny_circuit() {
+  using namespace assay::test;
+  return one_segment([](Sketch& k) {
+    const Domain d = full(2, 4);
+    const uint32_t x = k.wire_of(k.given("boundary.0", 2, 4, 2));
+    const uint32_t w = k.wire_of(k.weight("w", 4, 4, 1));
+    const uint32_t r = k.tensor("r", d), y = k.tensor("y", d), o = k.tensor("o", d);
+    const uint32_t nt = k.einsum("by rows", EinsumKind::kNT, 1, 1, k.wire(2, 4, {{1, r}, {4, y}}, -2), x, w);
+    k.fill_from_einsum(nt, 2, {r, y}, {2, 60});
+    const uint32_t nn = k.einsum("by columns", EinsumKind::kNN, 1, 2, k.wire_of(o), x, w);
+    k.fill_from_einsum(nn, 0, {o}, {63});
+    const uint32_t dot = k.tensor("dot", full(1, 2));
+    const uint32_t rows = k.einsum("rows", EinsumKind::kRowDot, 1, 1, k.wire_of(dot), x, k.wire_of(y));
+    k.fill_from_einsum(rows, 0, {dot}, {63});
+    k.in_range("r", k.range("range.4", 0, 4), r);
+    k.in_range("y", k.range("range.8", -4, 8), y);
+
+    const uint32_t square = k.tensor("square", d), cube = k.tensor("cube", d);
+    const uint32_t powers_of = k.function("powers", -2, powers(-2, 5));
+    k.step(StepKind::kTableMap, d, {{1, {cell(x)}}}, {square, cube}).table = powers_of;
+    k.lookup("powers", powers_of, d,
+             {{{1, {cell(x)}}}, {{1, {cell(k.wire_of(square))}}}, {{1, {cell(k.wire_of(cube))}}}});
+
+    const uint32_t angles = k.public_values("angles", 1, 4, 3), z = k.tensor("z", d);
+    const uint32_t c = k.wire_of(k.weight("cols", 1, 4, 2));
+    k.circuit.zero_checks.push_back(
+        {"zero", d, {k.assign(d, {{1, {cell(x), cell(x), col(c)}}, {2, {swapped(x, 1), publics(angles, 2)}}}, z)}});
+
+    const Domain triangle = causal(2, 4, 1, 2);
+    const uint32_t part = k.copy("part", triangle, x), sums = k.tensor("sums", full(1, 2));
+    k.circuit.row_sums.push_back({"sums", k.wire_of(sums), k.wire_of(part)});
+    k.step(StepKind::kRowSum, full(1, 2), {}, {sums}).index = 0;
+    k.circuit.totals.push_back({"total", k.wire_of(part)});
+    const uint32_t out = k.tensor("boundary.1", d, CellType::kInt32, Source::kBoundary);
+    k.circuit.linears.push_back(
+        {"residual", d, k.assign(d, {{1, {cell(x)}}, {1, {cell(k.wire_of(y))}}, {3, {row(k.wire_of(sums))}}}, out)});
+  });
+}
+
+inline std::vector<std::pair<std::string, Bytes>> circuit_seeds() {
+  using namespace assay::test;
+  const std::vector<std::pair<std::string, Describe>> all = {
+      {"tiny", tiny_circuit()},
+      {"product-by-rows",
+       product_circuit({.kind = EinsumKind::kNT, .outer = 2, .groups = 2, .depth = 3, .cols = 2, .ragged = true})},
+      {"product-by-columns",
+       product_circuit({.kind = EinsumKind::kNN, .groups = 2, .members = 2, .depth = 2, .cols = 3})},
+      {"product-of-rows", product_circuit({.kind = EinsumKind::kRowDot, .outer = 3, .depth = 2})},
+      {"zero-check", zero_circuit(2, 4, 2, 2)},
+      {"linear-reshaped", linear_circuit(full(2, 256))},
+      {"linear-causal", linear_circuit(causal(4, 3, 2, 2))},
+      {"row-sum", row_sum_circuit(causal(3, 3, 1, 0))},
+      {"two-layers", two_layers(2, 3)},
+  };
+  std::vector<std::pair<std::string, Bytes>> out;
+  for (const auto& [name, describe] : all) {
+    CellMap cells;
+    out.emplace_back(name, CircuitWriter::write(describe(cells)[0].circuit));
+  }
+  return out;
+}
+
+}  // namespace assay::fuzz

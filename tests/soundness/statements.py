@@ -1,0 +1,147 @@
+"""Small statements that can be proven: a circuit, its cells, commitments to them, and cheating provers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from assay import _core
+
+from assay.reference.circuit import BOUNDARY, WEIGHT, WITNESS, check, decode, evaluate
+
+Cells = npt.NDArray[Any]
+CODE = _core.CodeParams(log_columns=10, random=256, log_coset=11, cosets=3, queries=24)
+_BLOCKS_A_ROW = 8
+_TYPES = (np.int16, np.int32, np.int64)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The check that refused a proof."""
+
+    code: str
+    relation: str
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """Cells that a cheating prover commits to, and the relations that do not hold on them."""
+
+    cells: Mapping[str, Cells]
+    breaks: tuple[str, ...]
+
+
+def padded(values: Cells, kind: Any) -> Cells:
+    """Rows filled up with zeros to whole blocks of 128 cells."""
+    rows, cols = values.shape
+    out = np.zeros((rows, -(-cols // 128) * 128), dtype=kind)
+    out[:, :cols] = values
+    return out
+
+
+@dataclass
+class Case:
+    """A circuit in bytes with the cells that no step fills, and the honest witness."""
+
+    raw: bytes
+    externals: Mapping[str, Cells]
+    degree: int = 3
+    tensors: dict[str, Cells] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.circuit = decode(self.raw)
+        self.core = _core.Circuit(self.raw)
+        self.tensors = evaluate(self.raw, self.externals)
+        assert check(self.raw, self.tensors) == []
+
+    def __getitem__(self, name: str) -> Cells:
+        return self.tensors[name].astype(object)
+
+    def wide(self, *names: str) -> Cells:
+        """The value of limbs of 16 bits."""
+        return sum(self[name] << (16 * k) for k, name in enumerate(names))
+
+    # ---- commitments ----
+
+    def _commit(self, name: str, source: int, tensors: Mapping[str, Cells]) -> tuple[Any, Any]:
+        slots, arrays, at = [], [], 0
+        for t in self.circuit.tensors:
+            if t.source != source:
+                continue
+            cells = padded(tensors[t.name], _TYPES[t.cell])
+            arrays.append((at, cells))
+            slots.append((t.name, 0, at, t.shape.rows, t.shape.cols, cells.itemsize))
+            at += cells.size // 128
+        rows = max(1, -(-at // _BLOCKS_A_ROW))
+        commitment = _core.Commitment(name, CODE, [(rows, arrays)], bytes(32))
+        commitment.commit()
+        return commitment, _core.LongLived(name, commitment.root, [rows], slots)
+
+    @cached_property
+    def weights(self) -> tuple[Any, Any]:
+        return self._commit("weights", WEIGHT, self.tensors)
+
+    def statement(self, boundaries: Any) -> Any:
+        """What a verifier expects."""
+        return _core.Statement(
+            degree=self.degree,
+            code=CODE,
+            required_bits=1.0,
+            instance=b"a request",
+            weights=self.weights[1],
+            boundaries=boundaries,
+            segments=[("segment", self.core)],
+        )
+
+    # ---- provers ----
+
+    def verdict(self, cells: Mapping[str, Cells], counts: list[tuple[int, int, int]] | None = None) -> Any:
+        """A prover commits to these cells, whatever they are; what the verifier says."""
+        commitment, boundaries = self._commit("boundaries", BOUNDARY, cells)
+        statement = self.statement(boundaries)
+        corrupt = self._changes(cells)
+        if counts:
+            corrupt["multiplicities"] = counts
+        proof = _core.prove(
+            statement, self.weights[0], commitment, bytes(32), self_check=False, corrupt=corrupt
+        )
+        try:
+            return _core.verify(statement, proof["body"])
+        except _core.Rejected as e:
+            code, _, relation, _, _ = e.args
+            return Rejection(code, relation)
+
+    def _changes(self, cells: Mapping[str, Cells]) -> dict[str, list[tuple[int, int, int]]]:
+        """How witness cells differ from those the extension computes from the same boundaries."""
+        given = {t.name for t in self.circuit.tensors if t.source != WITNESS}
+        inputs = {
+            t.name: padded(cells[t.name], _TYPES[t.cell]) for t in self.circuit.tensors if t.name in given
+        }
+        computed = self.core.evaluate(inputs)
+        changes = {}
+        for t in self.circuit.tensors:
+            if t.source != WITNESS:
+                continue
+            delta = np.where(t.shape.mask(), cells[t.name] - computed[t.name][:, : t.shape.cols], 0)
+            changes[t.name] = [(int(i), int(j), int(delta[i, j])) for i, j in np.argwhere(delta)]
+        return {name: changed for name, changed in changes.items() if changed}
+
+    def forged(self, forgery: Forgery) -> dict[str, Cells]:
+        """The whole witness: steps after a forged tensor compute from it."""
+        return evaluate(self.raw, self.externals, forgery.cells)
+
+    def caught_at(self, broken: list[str]) -> Rejection:
+        """The first check of the verifier that these broken relations fail."""
+        for e in self.circuit.einsums:
+            if e.name in broken:
+                return Rejection("sumcheck.einsum", e.name)
+        for name, _, _ in self.circuit.zero_checks:
+            if name in broken:
+                return Rejection("sumcheck.zero", name)
+        if any(name in broken for name, *_ in self.circuit.lookups):
+            return Rejection("lookup.sum", "lookup")
+        return Rejection("opening.reduction", "opening")  # linear relations and row sums send no message
