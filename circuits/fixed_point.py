@@ -1,22 +1,36 @@
-"""Function values for public tables, the same on every machine.
+"""Function values for public tables, the same on every machine: each entry is the correctly rounded one.
 
-Everything is computed with Python integers and `decimal` at 50 digits, whose `exp`, `ln` and `sqrt` are
-correctly rounded by specification; nothing depends on a floating-point unit or a libm. Errors stay below
-2^-100 of a unit, so the rounded entries are the correct ones unless a true value lies that close to a tie.
+1. Constants (bases of powers) come from `decimal` at 50 digits, whose `exp`, `ln` and `sqrt` are correctly
+   rounded by specification, and are 128-bit integers from there on.
+2. Entries are computed from these in binary64, with +, -, *, / and floor only: IEEE 754 bounds their errors,
+   and no libm is involved. An entry has up to 2^16 units and a power up to 24 factors, of 2^-51 each in
+   relative error (their own rounding and a complex product's), so entries are within 2^-30 of a unit.
+3. Entries within 2^-20 of a tie are computed again with integers or `decimal`. Errors of the base double with
+   each squaring and stay below 2^-80 of a unit (2^20 powers, head_dim up to 2^10): the rounded value is the
+   correct one unless the true value lies that close to a tie. Ties go up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-_PRECISION = 128  # fraction bits of integer recurrences
+IntArray: TypeAlias = npt.NDArray[np.int64]
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Fixed: TypeAlias = tuple[int, int]  # a complex number of length at most one, both parts times 2^128
+
+_PRECISION = 128
+_MARGIN = 2.0**-20
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 _GELU_CUBIC = Decimal("0.044715")
+_DECAY_STEPS = 64  # table entries a unit
+_DECAY_END = 64  # exp(-64) < 2^-92
 
 
 def _context() -> Context:
@@ -28,65 +42,137 @@ def _fixed(value: Decimal) -> int:
     return round(Fraction(value) * (1 << _PRECISION))
 
 
+# ---- rounding ----
+
+
 def _round_off(value: int, bits: int) -> int:
     """round half up of a 128-bit fixed-point value to `bits` fraction bits."""
     drop = _PRECISION - bits
     return (value + (1 << (drop - 1))) >> drop
 
 
-@lru_cache(maxsize=64)
-def exponential(rows: int, rate: Fraction, bits: int) -> tuple[int, ...]:
+def _rounded(approximate: FloatArray, exact: Callable[[int], int]) -> IntArray:
+    """Each entry rounded half up; near a tie by `exact`, which rounds the entry at a flat index."""
+    out = np.floor(approximate + 0.5)
+    for index in np.flatnonzero(np.abs(approximate - out) > 0.5 - _MARGIN):
+        out.flat[index] = exact(int(index))
+    return out.astype(np.int64)
+
+
+# ---- powers ----
+
+
+def _times(a: Fixed, b: Fixed) -> Fixed:
+    return (a[0] * b[0] - a[1] * b[1]) >> _PRECISION, (a[0] * b[1] + a[1] * b[0]) >> _PRECISION
+
+
+def _squares(base: Fixed, count: int) -> list[Fixed]:
+    """base^(2^i) for each bit i of an exponent below `count`."""
+    out = [base]
+    while 1 << len(out) < count:
+        out.append(_times(out[-1], out[-1]))
+    return out
+
+
+def _power(squares: Sequence[Fixed], exponent: int) -> Fixed:
+    out = (1 << _PRECISION, 0)
+    for i, square in enumerate(squares):
+        if exponent >> i & 1:
+            out = _times(out, square)
+    return out
+
+
+def _binary64(value: Fixed) -> complex:
+    """Both parts correctly rounded."""
+    return complex(value[0] / (1 << _PRECISION), value[1] / (1 << _PRECISION))
+
+
+def _powers(squares: Sequence[Any], count: int) -> npt.NDArray[np.complex128]:
+    """The powers 0, 1, ..., count - 1 of numbers or arrays, given their `_squares` in binary64."""
+    out = np.ones((count, *np.shape(squares[0])), np.complex128)
+    for i, square in enumerate(squares):
+        block = out[1 << i : 2 << i]
+        np.multiply(out[: len(block)], square, out=block)
+    return out
+
+
+# ---- functions ----
+
+
+def exponential(rows: int, rate: Fraction, bits: int) -> IntArray:
     """round(2^bits exp(-d * rate)) for d = 0, 1, ..., rows - 1."""
+    squares = _decay_squares(rate, rows)
+    values = _powers([_binary64(s) for s in squares], rows).real
+    return _rounded(values * (1 << bits), lambda d: _round_off(_power(squares, d)[0], bits))
+
+
+def _decay_squares(rate: Fraction, count: int) -> list[Fixed]:
+    """Of exp(-rate)."""
     with localcontext(_context()):
         step = _fixed((Decimal(-rate.numerator) / Decimal(rate.denominator)).exp())
-    out, value = [], 1 << _PRECISION
-    for _ in range(rows):
-        out.append(_round_off(value, bits))
-        value = (value * step) >> _PRECISION
-    return tuple(out)
+    return _squares((step, 0), count)
 
 
-@lru_cache(maxsize=8)
-def gelu(half_rows: int, fraction_bits: int) -> tuple[int, ...]:
+def gelu(half_rows: int, fraction_bits: int) -> IntArray:
     """round(2^f gelu(t / 2^f)), tanh form, for t = -half_rows, ..., half_rows - 1.
 
     gelu(x) = x / (1 + exp(-2 c (x + 0.044715 x^3))), c = sqrt(2 / pi), and gelu(-x) = gelu(x) - x.
     """
     with localcontext(_context()):
         slope = 2 * (2 / _PI).sqrt()
-        positive = [_gelu_of(Decimal(t) / (1 << fraction_bits), slope) for t in range(half_rows + 1)]
-    negative = [positive[t] - (t << (_PRECISION - fraction_bits)) for t in range(half_rows, 0, -1)]
-    return tuple(_round_off(v, fraction_bits) for v in negative + positive[:-1])
+    t = np.arange(half_rows + 1)
+    x = t / (1 << fraction_bits)
+    decay = _decay(float(slope) * (x + float(_GELU_CUBIC) * (x * x * x)))
+    positive = _rounded(t / (1 + decay), lambda t: _exact_gelu(t, fraction_bits, slope))
+    return np.concatenate([(positive - t)[:0:-1], positive[:-1]])
 
 
-def _gelu_of(x: Decimal, slope: Decimal) -> int:
-    return _fixed(x / (1 + (-slope * (x + _GELU_CUBIC * x * x * x)).exp()))
+def _exact_gelu(t: int, fraction_bits: int, slope: Decimal) -> int:
+    """round(2^f gelu(t / 2^f))."""
+    with localcontext(_context()):
+        x = Decimal(t) / (1 << fraction_bits)
+        value = x / (1 + (-slope * (x + _GELU_CUBIC * x * x * x)).exp())
+    return _round_off(_fixed(value), fraction_bits)
 
 
-def rotary(
-    positions: int, head_dim: int, theta: float, bits: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _decay(y: FloatArray) -> FloatArray:
+    """exp(-y) for y >= 0: exp(-n / 64) from a table, times the series of the rest, which ends below 2^-54."""
+    y = np.minimum(y, _DECAY_END)
+    n = np.floor(y * _DECAY_STEPS)
+    rest = y - n / _DECAY_STEPS
+    series = np.ones_like(y)
+    for k in range(6, 0, -1):
+        series = 1 - rest / k * series
+    count = _DECAY_END * _DECAY_STEPS + 1
+    squares = [_binary64(s) for s in _decay_squares(Fraction(1, _DECAY_STEPS), count)]
+    table = _powers(squares, count).real
+    return table[n.astype(np.int64)] * series
+
+
+def rotary(positions: int, head_dim: int, theta: float, bits: int) -> tuple[IntArray, IntArray]:
     """cos and sin of position * theta^(-2k / head_dim), [positions, head_dim / 2], `bits` fraction bits."""
-    half = head_dim // 2
-    cos, sin = np.empty((positions, half), np.int64), np.empty((positions, half), np.int64)
-    for k, (c, s) in enumerate(_first_angles(head_dim, theta)):
-        x, y = 1 << _PRECISION, 0
-        for t in range(positions):
-            cos[t, k], sin[t, k] = _round_off(x, bits), _round_off(y, bits)
-            x, y = (x * c - y * s) >> _PRECISION, (x * s + y * c) >> _PRECISION
-    return cos, sin
+    turns = [_squares(turn, positions) for turn in _first_turns(head_dim, theta)]
+    levels = [np.array([_binary64(s) for s in level]) for level in zip(*turns, strict=True)]
+    values = _powers(levels, positions) * (1 << bits)
+
+    def exact(index: int, part: int) -> int:
+        t, k = divmod(index, head_dim // 2)
+        return _round_off(_power(turns[k], t)[part], bits)
+
+    return _rounded(values.real, lambda i: exact(i, 0)), _rounded(values.imag, lambda i: exact(i, 1))
 
 
 @lru_cache(maxsize=16)
-def _first_angles(head_dim: int, theta: float) -> tuple[tuple[int, int], ...]:
-    """(cos, sin) of theta^(-2k / head_dim) in 128-bit fixed point."""
+def _first_turns(head_dim: int, theta: float) -> tuple[Fixed, ...]:
+    """(cos, sin) of theta^(-2k / head_dim)."""
+    half = head_dim // 2
     with localcontext(_context()):
-        log = Decimal(theta).ln()
-        angles = [_fixed((-log * 2 * k / head_dim).exp()) for k in range(head_dim // 2)]
-    return tuple(_cos_sin(angle) for angle in angles)
+        ratio = _fixed((-Decimal(theta).ln() * 2 / head_dim).exp())
+    squares = _squares((ratio, 0), half)
+    return tuple(_cos_sin(_power(squares, k)[0]) for k in range(half))
 
 
-def _cos_sin(angle: int) -> tuple[int, int]:
+def _cos_sin(angle: int) -> Fixed:
     """Taylor series of an angle in [0, 1]."""
     sums, value, n = [0, 0], 1 << _PRECISION, 0
     while value:

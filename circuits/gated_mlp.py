@@ -16,20 +16,25 @@ Bounds: |G| <= 2^15 and |t|, |u| from the bounds of their accumulators.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from assay.circuits import limbs
 from assay.circuits.fixed_point import gelu
 from assay.circuits.rounding import half_of, overflow_limb, rounded, rounded_bounds, saturation
 
-from assay.graph import Accumulator, Builder, Limb, Poly, Wire, term
+from assay.graph import Accumulator, Builder, CircuitError, Limb, Poly, Table, Wire, term
 from assay.graph.builder import recombine
 
 TABLE_BITS = 16
 _HALF = 1 << (TABLE_BITS - 1)
 
 
-def gelu_table(b: Builder, fraction_bits: int) -> int:
+@lru_cache(maxsize=8)
+def gelu_table(fraction_bits: int) -> Table:
     """GELU of (GATE.2), keys 0 to 2^16 - 1."""
-    return b.function_table(f"gelu.{fraction_bits}", 0, [gelu(_HALF, fraction_bits)])
+    if not 0 <= fraction_bits <= TABLE_BITS:
+        raise CircuitError("circuit-scale", f"a GELU table of {fraction_bits} fraction bits")
+    return Table.function(f"gelu.{fraction_bits}", 0, 1 << TABLE_BITS, lambda _: [gelu(_HALF, fraction_bits)])
 
 
 def activation(
@@ -48,7 +53,7 @@ def activation(
         rounded_bounds(acc.bounds, shift),
         "(GATE.1): t = floor((acc + 2^(s-1)) / 2^s) as r, lo, hi are in their ranges; acc is in its bounds",
     )
-    (value,) = b.table_map(f"{name}.gelu", gelu_table(b, fraction_bits), lo, lo.domain, ["value"])
+    (value,) = b.table_map(f"{name}.gelu", b.table(gelu_table(fraction_bits)), lo, lo.domain, ["value"])
     select, positive = saturation(b, name, hi)
     return term(select, value), term(positive, t)
 

@@ -72,7 +72,7 @@ class LayerShape:
         if raw.get("architecture") != "gemma3" or not 0 <= layer < raw["num_layers"]:
             raise CircuitError("circuit-config", f"not layer {layer} of a Gemma 3 model")
         is_global = (layer + 1) % raw["sliding_pattern"] == 0
-        return LayerShape(
+        shape = LayerShape(
             hidden=raw["hidden_size"],
             heads=raw["num_heads"],
             kv_heads=raw["num_kv_heads"],
@@ -83,6 +83,10 @@ class LayerShape:
             window=0 if is_global else raw["sliding_window"],
             query_scalar=raw["query_pre_attn_scalar"],
         )
+        sizes = (shape.hidden, shape.heads, shape.kv_heads, shape.head_dim, shape.inner, shape.query_scalar)
+        if min(sizes) < 1 or shape.window < 0 or not 0 <= shape.eps < 1 or not 1 <= shape.theta < 1e12:
+            raise CircuitError("circuit-config", "a size or constant of the configuration is out of range")
+        return shape
 
 
 def layer(config: Config | Mapping[str, Any], scales: LayerScales, layer: int, tokens: int) -> bytes:

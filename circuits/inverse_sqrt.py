@@ -26,9 +26,11 @@ W is biased low by a relative error of at most 2^-15 + 2^-28.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from assay.circuits import limbs
 
-from assay.graph import Builder, Interval, Limb, Wire, term
+from assay.graph import Builder, Interval, Limb, Table, Wire, term
 from assay.graph.builder import recombine
 
 VALUE_BITS = 62
@@ -39,18 +41,18 @@ _ROOT = Interval(1 << 15, 1 << 16)
 _NORMAL = 1 << 28  # least v'
 
 
-def normalise_table(b: Builder) -> int:
+@lru_cache
+def normalise_table() -> Table:
     """Rows (i, P, 2^32 / P, U)."""
-    scale = tuple(1 << (30 - i) for i in range(_ROWS))
-    inverse = tuple(1 << (2 + i) for i in range(_ROWS))
-    last = tuple((1 << (2 * i + 2)) - 1 for i in range(_ROWS))
-    return b.function_table("normalise", 0, [scale, inverse, last])
+    return Table.function(
+        "normalise", 0, _ROWS, lambda i: [1 << (30 - i), 1 << (2 + i), (1 << (2 * i + 2)) - 1]
+    )
 
 
 def inverse_sqrt(b: Builder, name: str, v: Wire) -> Wire:
     """W [1, n] for v [1, n], 1 <= v < 2^62."""
     _, scale, _, last = b.normalise(
-        f"{name}.normalise", v, normalise_table(b), ["row", "scale", "inverse", "last"]
+        f"{name}.normalise", v, b.table(normalise_table()), ["row", "scale", "inverse", "last"]
     )
     b.decompose(f"{name}.below", b.value(last - v, v.domain), 0, limbs.unsigned("u", VALUE_BITS))
     normal = _normalised(b, name, v, scale)

@@ -33,7 +33,10 @@ def angles(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """C and S of (ROPE.1), [positions, head_dim]."""
     cos, sin = rotary(positions, head_dim, theta, ANGLE_BITS)
-    return np.hstack([cos, cos]), np.hstack([-sin, sin])
+    tables = np.hstack([cos, cos]), np.hstack([-sin, sin])
+    for table in tables:
+        table.setflags(write=False)  # shared
+    return tables
 
 
 def angle_tables(b: Builder, positions: int, head_dim: int, theta: float) -> tuple[PublicTable, PublicTable]:

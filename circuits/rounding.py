@@ -17,14 +17,16 @@ polynomial and is never committed. With s = 0 there is no r. The clamp is left o
 bounds show that it never acts.
 
 Bounds: (CLAMP.2) has hi over all values that the accumulator's bounds allow, at most 2^16 of them; both
-sides of every relation are checked to stay below 2^62 when the circuit is finished.
+sides of every relation are checked to stay below p together when the circuit is finished.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from assay.circuits import limbs
 
-from assay.graph import Accumulator, Builder, CircuitError, Interval, Limb, Poly, Wire, term
+from assay.graph import Accumulator, Builder, CircuitError, Interval, Limb, Poly, Table, Wire, term
 from assay.graph.builder import recombine
 
 
@@ -36,6 +38,8 @@ def rounded_bounds(bounds: Interval, shift: int) -> Interval:
 
 def half_of(shift: int) -> int:
     """2^(shift-1), or 0 for no shift."""
+    if shift < 0:
+        raise CircuitError("circuit-scale", f"a shift by {shift} bits: the output has more fraction bits")
     return 1 << (shift - 1) if shift else 0
 
 
@@ -99,11 +103,14 @@ def overflow_limb(bounds: Interval, bits: int) -> Limb:
 
 def saturation(b: Builder, name: str, hi: Wire) -> list[Wire]:
     """select and positive of (CLAMP.2), committed and looked up."""
-    start, end = hi.bounds.lo, hi.bounds.hi + 1
-    select = tuple(int(k == 0) for k in range(start, end))
-    positive = tuple(int(k > 0) for k in range(start, end))
-    table = b.function_table(f"clamp.{end - start}", start, [select, positive])
+    table = b.table(clamp_table(hi.bounds.lo, hi.bounds.hi - hi.bounds.lo + 1))
     return b.table_map(f"{name}.clamp", table, hi, hi.domain, ["select", "positive"])
+
+
+@lru_cache(maxsize=32)
+def clamp_table(start: int, rows: int) -> Table:
+    """CLAMP of (CLAMP.2)."""
+    return Table.function(f"clamp.{rows}", start, rows, lambda hi: [hi == 0, hi > 0])
 
 
 def _require_shift(name: str, shift: int) -> None:

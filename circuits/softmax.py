@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from assay.circuits.fixed_point import exponential
 
-from assay.graph import Builder, Domain, Interval, Ragged, Wire
+from assay.graph import Builder, Domain, Interval, Ragged, Table, Wire
 
 EXP_BITS = 15
 _ROWS = 1 << 16
@@ -36,10 +37,10 @@ class Softmax:
     sums: Wire
 
 
-def exp_table(b: Builder, rate: Fraction) -> int:
+@lru_cache(maxsize=16)
+def exp_table(rate: Fraction) -> Table:
     """EXP of (SOFT.1) for a key unit of `rate`."""
-    zero = (1,) + (0,) * (_ROWS - 1)
-    return b.function_table(f"exp.{rate}", 0, [exponential(_ROWS, rate, EXP_BITS), zero])
+    return Table.function(f"exp.{rate}", 0, _ROWS, lambda k: [exponential(_ROWS, rate, EXP_BITS), k == 0])
 
 
 def softmax(b: Builder, name: str, scores: Wire, *, heads: int, window: int, rate: Fraction) -> Softmax:
@@ -47,7 +48,7 @@ def softmax(b: Builder, name: str, scores: Wire, *, heads: int, window: int, rat
     domain = Domain(scores.rows, scores.cols, Ragged(True, heads, window))
     m = b.row_max(f"{name}.max", scores, domain)
     key = m.per_row() - scores
-    e, z = b.table_map(f"{name}.exp", exp_table(b, rate), key, domain, ["e", "z"])
+    e, z = b.table_map(f"{name}.exp", b.table(exp_table(rate)), key, domain, ["e", "z"])
     zeros = b.row_sum(f"{name}.zeros", z)
     b.lookup(f"{name}.attained", b.range_table(_ROWS), zeros.domain, [zeros - 1])
     b.tensor_fact(f"{name}.max", m, "(SOFT.1-2): m equals a score of its row, modulo p, and scores are int16")

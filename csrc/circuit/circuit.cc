@@ -11,6 +11,7 @@ constexpr uint32_t kMaxDimension = 1U << 24;
 constexpr uint64_t kMaxCells = uint64_t{1} << 32;
 constexpr size_t kMaxColumns = 4;
 constexpr uint64_t kMaxLookupBlocks = uint64_t{1} << 24;
+constexpr double kMaxVerifierSteps = 0x1p32;  // minutes; far beyond any circuit that can be proven
 constexpr int64_t kMaxValue = int64_t{1} << 62;  // public integers are smaller, as the kernels expect
 
 void require(bool ok, const char* message) {
@@ -129,7 +130,9 @@ Step read_step(Reader& in) {
   const uint8_t kind = in.u8();
   require(kind <= static_cast<uint8_t>(StepKind::kQuotient), "circuit: unknown witness step");
   s.kind = static_cast<StepKind>(kind);
-  s.from_einsum = in.u8() != 0;
+  const uint8_t from = in.u8();
+  require(from <= 1, "circuit: unknown source of a witness step");
+  s.from_einsum = from == 1;
   s.index = in.u32();
   s.table = in.u32();
   s.constant = in.i64();
@@ -306,6 +309,48 @@ class Checker {
   const Circuit& c_;
 };
 
+// At most how much a verifier does for a circuit's claims, in blocks or cells visited: what a few bytes ask
+// for, a wire of many terms in a polynomial of many monomials over a large domain, is out of proportion.
+class VerifierSteps {
+ public:
+  explicit VerifierSteps(const Circuit& c) : c_(c) {}
+
+  double total() const {
+    double n = 0;
+    for (const ZeroCheck& z : c_.zero_checks)
+      for (const Poly& p : z.polys) n += of(p, z.domain);
+    for (const Linear& l : c_.linears) n += of(l.poly, l.domain);
+    for (const Einsum& e : c_.einsums) n += of(e.out) + of(e.x) + of(e.y);
+    for (const RowSum& r : c_.row_sums) n += of(r.out) + of(r.x);
+    for (const Total& t : c_.totals) n += of(t.wire);
+    for (const Lookup& l : c_.lookups)
+      for (const Poly& p : l.columns) n += of(p, l.domain);
+    return n;
+  }
+
+ private:
+  static double visits(const Domain& d) { return static_cast<double>(d.blocks() + d.rows + d.cols); }
+  double of(uint32_t wire) const {
+    const Wire& w = c_.wires[wire];
+    const double blocks = w.terms.empty() ? 0 : static_cast<double>(Domain{w.rows, w.cols, {}}.blocks());
+    return static_cast<double>(1 + w.terms.size()) * (blocks + w.rows + w.cols);
+  }
+  double of(const Poly& p, const Domain& d) const {
+    double n = visits(d);
+    for (const Monomial& m : p) {
+      n += visits(d);
+      for (const Operand& o : m.operands) {
+        if (o.map == Map::kPublic) n += static_cast<double>(c_.publics[o.id].values.size());
+        else n += static_cast<double>(c_.wires[o.id].terms.size()) * visits(d);
+        if (o.map == Map::kCol) n += static_cast<double>(d.rows) * d.cols;
+      }
+    }
+    return n;
+  }
+
+  const Circuit& c_;
+};
+
 Circuit read_circuit(std::span<const uint8_t> bytes) {
   Reader in(bytes);
   require(in.u32() == kMagic, "not a circuit");
@@ -364,6 +409,7 @@ Circuit read_circuit(std::span<const uint8_t> bytes) {
   c.program = read_list<Step>(in, 8, read_step);
   require(in.remaining() == 0, "circuit: bytes after the end");
   Checker(c).run();
+  require(VerifierSteps(c).total() <= kMaxVerifierSteps, "circuit: too much work for a verifier");
   return c;
 }
 

@@ -44,7 +44,7 @@ struct ProofSizes {
   uint64_t sumcheck_degree = 3;
   uint64_t lookups = 0;          // leaves that exist, over all segments
   uint64_t table_rows = 0;
-  uint64_t table_columns = 5;    // id and columns of the widest table
+  uint64_t table_columns = 5;    // degree in beta of the widest fingerprint
   uint64_t tree_layers_squared = 0;  // sum over trees of layers^2
 };
 

@@ -16,7 +16,7 @@
 
 namespace assay {
 
-// Thrown inside the verifier at the first check that fails; verify() turns it into a coded Result.
+// Thrown inside the verifier at the first check that fails; the Python package raises it as VerificationError.
 struct Rejected {
   std::string code;  // "sumcheck", "opening.column", "format", ...
   std::string segment;

@@ -1,5 +1,4 @@
-"""How every file of ours begins and ends: magic and kind, version, length-prefixed sections, nothing after
-them.
+"""The frame of every file of ours: magic and kind, version, length-prefixed sections, nothing after them.
 
     file     = "ASSAY" kind(3) version(u32) section*
     section  = length(u64) bytes                                      all little-endian
@@ -14,12 +13,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import cbor2
 
+Kinds = Mapping[str, type | tuple[type, ...]]
 _MAGIC = b"ASSAY"
 _DEPTH = 12
 _FLOATS = {25: ("<e", 2), 26: ("<f", 4), 27: ("<d", 8)}
@@ -175,7 +175,7 @@ def _container(raw: bytes, at: int, count: int, depth: int, *, mapping: bool) ->
     return entries, at
 
 
-def fields(raw: Any, what: str, kinds: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
+def fields(raw: Any, what: str, kinds: Kinds) -> dict[str, Any]:
     """`raw` as a map with exactly these names and types (a bool is no int)."""
     if not isinstance(raw, dict) or set(raw) != set(kinds):
         raise FormatError("fields", f"{what}: missing or unknown fields")

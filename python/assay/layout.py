@@ -63,7 +63,7 @@ def padded(cols: int) -> int:
 
 
 def layer_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Rows and columns of the 13 tensors of a layer, in the order in which they are used; a gain is one row."""
+    """Rows and columns of the 13 tensors of a layer, in the order of their use; a gain is one row."""
     hidden, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     queries, keys = config["num_heads"] * head, config["num_kv_heads"] * head
     return {

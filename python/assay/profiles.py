@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A row of 2^log_columns cells and `random` secret symbols, on cosets * 2^log_coset points; `queries` are opened."""
+    """A row of 2^log_columns cells and `random` secret symbols, on cosets * 2^log_coset points."""
 
     log_columns: int = 16
     random: int = 1 << 15
@@ -30,6 +30,29 @@ class Code:
     def length(self) -> int:
         """Columns of a codeword."""
         return self.cosets << self.log_coset
+
+    @property
+    def message(self) -> int:
+        """Coefficients of a row: its cells and its random symbols."""
+        return (1 << self.log_columns) + self.random
+
+    def invalid_reason(self) -> str:
+        """Why these parameters cannot be used, or nothing; the extension checks the same."""
+        if not 7 <= self.log_columns <= 24:
+            return "log_columns is not in 7..24"
+        if not 2 <= self.log_coset <= 24:
+            return "log_coset is not in 2..24"
+        if not 1 <= self.cosets <= 16:
+            return "cosets is not in 1..16"
+        if not 0 <= self.random <= 1 << self.log_columns:
+            return "more random than message coefficients"
+        if self.message > 1 << self.log_coset:
+            return "a row does not fit a coset"
+        if 2 * self.message > self.length:
+            return "the rate is above 1/2"
+        if not 1 <= self.queries <= self.length // 2:
+            return "queries is not in 1..length/2"
+        return ""
 
     def core(self) -> _core.CodeParams:
         """As the extension takes it."""

@@ -47,7 +47,7 @@ _CONFIG: dict[str, type] = {
     "tied_embeddings": bool,
     "embed_scale": float,
 }
-_ENVELOPE: dict[str, type | tuple[type, ...]] = {
+_ENVELOPE: framing.Kinds = {
     "format": int,
     "profile": str,
     "code": dict,
@@ -168,7 +168,7 @@ def _code(raw: Any) -> Code:
     for name, value in values.items():
         framing.ranged(value, 0, 1 << 24, name)
     code = Code(**values)
-    if reason := code.core().invalid_reason():
+    if reason := code.invalid_reason():
         raise FormatError("code", reason)
     return code
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from assay import _core, framing
+from assay import framing
 from assay.audit.challenge import SCOPE, Challenge
 from assay.circuits import gemma3
 from assay.errors import ChallengeError, PublicFileError
@@ -20,9 +20,14 @@ from assay.graph import CircuitError
 from assay.layout import Layout, boundary_layout
 from assay.public import PublicModel
 
+if TYPE_CHECKING:
+    from assay import _core
+
 FORMAT = 0
 HIDING = False
 DISTANCE = (0,)
+MOST_TOKEN_LAYERS = 1 << 15
+"""Tokens times layers that one proof may cover: bounds what a verifier builds for a hostile record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ def segment_name(layer: int) -> str:
 
 def build_statement(public: PublicModel, challenge: Challenge) -> Statement:
     """The statement that a challenge asks for; raises `ChallengeError` if it is not about this model."""
+    from assay import _core
+
     check_challenge(public, challenge)
     header = challenge.record
     circuits = [circuit(public, layer, header.tokens) for layer in challenge.layers]
@@ -90,10 +97,16 @@ def statement_fields(public: PublicModel, challenge: Challenge, digests: list[by
 def check_challenge(public: PublicModel, challenge: Challenge) -> None:
     """The record that a challenge is bound to was made with this registered model."""
     header = challenge.record
+    if header.tokens * len(challenge.layers) > MOST_TOKEN_LAYERS:
+        raise ChallengeError(
+            "challenge-too-large",
+            f"{len(challenge.layers)} layers over {header.tokens} tokens are more than one proof may cover",
+            hint="ask for fewer layers, in several challenges",
+        )
     if header.public != public.hash:
         raise ChallengeError(
             "record-of-another-model",
-            f"the record was made with the public file {header.public.hex()[:16]}, this one is {public.hash.hex()[:16]}",
+            f"the record is of the public file {header.public.hex()[:16]}, not {public.hash.hex()[:16]}",
             hint="give the public file of the model that made the record",
         )
     if header.weights_root != public.root or header.num_layers != public.num_layers:
@@ -108,8 +121,13 @@ def check_challenge(public: PublicModel, challenge: Challenge) -> None:
 
 def circuit(public: PublicModel, layer: int, tokens: int) -> _core.Circuit:
     """The circuit of a layer over so many tokens."""
+    return _circuit(_BuildFrom(public), layer, tokens)
+
+
+def circuit_bytes(public: PublicModel, layer: int, tokens: int) -> bytes:
+    """The same, encoded; needs no extension."""
     try:
-        return _circuit(_BuildFrom(public), layer, tokens)
+        return gemma3.layer(public.config, public.scales.layers[layer], layer, tokens)
     except CircuitError as error:
         raise PublicFileError(
             "public-circuit", f"the public file gives no circuit: {error.message}"
@@ -147,11 +165,14 @@ class _BuildFrom:
 
 @lru_cache(maxsize=64)
 def _circuit(source: _BuildFrom, layer: int, tokens: int) -> _core.Circuit:
-    public = source.public
-    return _core.Circuit(gemma3.layer(public.config, public.scales.layers[layer], layer, tokens))
+    from assay import _core
+
+    return _core.Circuit(circuit_bytes(source.public, layer, tokens))
 
 
 def long_lived(name: str, root: bytes, layout: Layout) -> _core.LongLived:
     """A commitment as a verifier knows it."""
+    from assay import _core
+
     slots = [(s.name, s.part, s.first_block, s.rows, s.cols, s.cell_bytes) for s in layout.slots]
     return _core.LongLived(name, root, list(layout.parts), slots)

@@ -30,7 +30,7 @@ def read_file(path: Path, cap: int, what: str) -> bytes:
 
 @contextmanager
 def writing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """A file to write that takes its place when the block ends well, and leaves nothing behind when it does not."""
+    """A file that takes its place when the block ends well, and leaves nothing behind when it does not."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -36,10 +36,9 @@ inline Describe product_circuit(const ProductShape& s) {
     const Domain y_shape = k.circuit.tensors[y].shape;
     const Domain out_shape = dot ? full(1, rows) : full(rows, s.cols);
     const uint32_t out = k.tensor("out", out_shape);
-    const uint32_t e = k.einsum("product", s.kind, s.groups, s.members,
-                                k.wire(out_shape.rows, out_shape.cols, {{1, out}}, -5),
-                                k.wire(rows, s.depth, {{2, x}}, s.ragged ? 0 : 1),
-                                k.wire(y_shape.rows, y_shape.cols, {{1, y}}, -1));
+    const uint32_t e = k.einsum(
+        "product", s.kind, s.groups, s.members, k.wire(out_shape.rows, out_shape.cols, {{1, out}}, -5),
+        k.wire(rows, s.depth, {{2, x}}, s.ragged ? 0 : 1), k.wire(y_shape.rows, y_shape.cols, {{1, y}}, -1));
     k.fill_from_einsum(e, 5, {out}, {63});
   });
 }
@@ -74,7 +73,8 @@ inline Describe linear_circuit(const Domain& d) {
     if (!d.ragged.causal) {
       p.push_back({4, {col(k.wire_of(k.weight("cols", 1, d.cols, 500)))}});
       if (d.cols % 256 == 0)
-        p.push_back({1, {cell(k.wire(d.rows, d.cols, {{-2, k.given("b", 2 * d.rows, d.cols / 2, 500)}}, 1))}});
+        p.push_back(
+            {1, {cell(k.wire(d.rows, d.cols, {{-2, k.given("b", 2 * d.rows, d.cols / 2, 500)}}, 1))}});
     }
     const uint32_t y = k.tensor("y", d);
     const Poly zero = k.assign(d, p, y);
@@ -126,8 +126,9 @@ inline Describe lookup_circuit(const Domain& d) {
 // y = round(x w / 16) with its remainder, then a residual: the boundary of the next segment.
 inline void draw_rounded_layer(Sketch& k, int index, uint32_t rows, uint32_t cols) {
   const std::string name = std::to_string(index);
-  const uint32_t x = index == 0 ? k.given("boundary.0", rows, cols, 7)
-                                : k.tensor("boundary." + name, full(rows, cols), CellType::kInt32, Source::kBoundary);
+  const uint32_t x =
+      index == 0 ? k.given("boundary.0", rows, cols, 7)
+                 : k.tensor("boundary." + name, full(rows, cols), CellType::kInt32, Source::kBoundary);
   const uint32_t w = k.weight("w." + name, cols, cols, 3);
   const uint32_t r = k.tensor("r", full(rows, cols)), y = k.tensor("y", full(rows, cols));
   const uint32_t e = k.einsum("linear", EinsumKind::kNT, 1, 1, k.wire(rows, cols, {{1, r}, {16, y}}, -8),

@@ -175,7 +175,8 @@ struct Setup {
   // `mutate` may change their bytes before they are read.
   using Describe = std::function<std::vector<Sketch>(CellMap&)>;
   using Mutate = std::function<void(std::vector<uint8_t>&)>;
-  Setup(int degree, const Describe& describe, const CodeParams& code = tiny_code(), const Mutate& mutate = {}) {
+  Setup(int degree, const Describe& describe, const CodeParams& code = tiny_code(),
+        const Mutate& mutate = {}) {
     for (Sketch& s : describe(cells)) {
       auto bytes = CircuitWriter::write(s.circuit);
       if (mutate) mutate(bytes);
@@ -236,8 +237,9 @@ inline Verdict verdict(const Statement& statement, std::span<const uint8_t> body
 inline void expect(const std::string& what, const Verdict& got, const std::string& code,
                    const std::string& relation) {
   if (got.code == code && got.relation == relation) return;
-  fail(what.c_str(), 0, ("got '" + got.code + "' of '" + got.relation + "', not '" + code + "' of '" + relation +
-                         "'").c_str());
+  fail(
+      what.c_str(), 0,
+      ("got '" + got.code + "' of '" + got.relation + "', not '" + code + "' of '" + relation + "'").c_str());
 }
 inline void expect_accepted(const std::string& what, const Verdict& got) { expect(what, got, "", ""); }
 
@@ -251,7 +253,8 @@ struct Change {
 inline void apply(const Circuit& c, Witness& w, const std::vector<Change>& changes) {
   for (const Change& x : changes)
     for (size_t t = 0; t < c.tensors.size(); ++t)
-      if (c.tensors[t].name == x.tensor) w.tensors[t].set(x.row, x.col, w.tensors[t].at(x.row, x.col) + x.delta);
+      if (c.tensors[t].name == x.tensor)
+        w.tensors[t].set(x.row, x.col, w.tensors[t].at(x.row, x.col) + x.delta);
 }
 
 // A prover that changes cells of segment `segment` after it computed them.

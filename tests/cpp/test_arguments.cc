@@ -74,7 +74,8 @@ struct ProductSum {
   std::vector<Vec<D>> tables;
   Vec<D> rho_rows, rho_cols;
 
-  ProductSum(Random& random, uint32_t r, uint32_t c, int d, bool w) : rows(r), cols(c), degree(d), weighted(w) {
+  ProductSum(Random& random, uint32_t r, uint32_t c, int d, bool w)
+      : rows(r), cols(c), degree(d), weighted(w) {
     for (int k = 0; k < degree; ++k) tables.push_back(draw_all<D>(random, size_t{rows} * cols));
     rho_rows = draw_all<D>(random, w ? log2_ceil(rows) : 0);
     rho_cols = draw_all<D>(random, w ? log2_ceil(cols) : 0);
@@ -218,7 +219,9 @@ struct Leaves {
 template <int D>
 std::string run_tree(const Leaves<D>& leaves, const std::vector<std::pair<size_t, uint8_t>>& flips = {}) {
   Exchange<D> exchange;
-  exchange.prove([&](ProverChannel<D>& c) { return prove_fraction_tree<D>(c, leaves.fractions(), leaves.log_leaves).p; });
+  exchange.prove([&](ProverChannel<D>& c) {
+    return prove_fraction_tree<D>(c, leaves.fractions(), leaves.log_leaves).p;
+  });
   for (const auto& [at, bits] : flips) exchange.bytes[at % exchange.bytes.size()] ^= bits;
   return exchange.verify([&](VerifierChannel<D>& c) {
     const auto tree = verify_fraction_tree<VerifierChannel<D>>(c, Where{"", "tree"}, leaves.log_leaves);
@@ -252,14 +255,16 @@ void check_vanishing() {
     leaves.q[at] = Ext<D>::zero();
     CHECK_EQ(run_tree<D>(leaves), "lookup.denominator");
     // The inverse of zero, replaced by any other element.
-    for (size_t byte : {0, 3}) CHECK_EQ(run_tree<D>(leaves, {{2 * sizeof(Ext<D>) + byte, 5}}), "lookup.denominator");
+    for (size_t byte : {0, 3})
+      CHECK_EQ(run_tree<D>(leaves, {{2 * sizeof(Ext<D>) + byte, 5}}), "lookup.denominator");
   }
   // All messages zero: P = Q = I = F = 0 would satisfy every layer.
   Exchange<D> zeros;
   zeros.bytes.resize(1 << 14);
   CHECK_EQ(zeros.verify([&](VerifierChannel<D>& c) {
     (void)verify_fraction_tree<VerifierChannel<D>>(c, Where{"", "tree"}, 9);
-  }), "lookup.denominator");
+  }),
+           "lookup.denominator");
   // A fraction that is not P / Q.
   const Leaves<D> leaves(random, 1, true);
   CHECK_EQ(run_tree<D>(leaves, {{3 * sizeof(Ext<D>), 1}}), "lookup.root");
@@ -289,7 +294,8 @@ void check_numerators() {
         for (size_t j = 0; j < kBlock; ++j) {
           const int64_t v = j < 5 ? cells.at("x").at(i, j) : 0;
           leaves.p.set(i * kBlock + j, twice && i + j == 0 ? Ext<D>(F(2)) : Ext<D>::one());
-          leaves.q.set(i * kBlock + j, j < 5 ? fp.alpha - Ext<D>::one() - fp.beta[0] * F::from_i64(v) : Ext<D>::one());
+          leaves.q.set(i * kBlock + j,
+                       j < 5 ? fp.alpha - Ext<D>::one() - fp.beta[0] * F::from_i64(v) : Ext<D>::one());
         }
       return prove_fraction_tree<D>(channel, std::move(leaves), 8).q;
     });
@@ -298,7 +304,8 @@ void check_numerators() {
       ClaimList<D, Ext<D>> claims;
       SegmentVerifier<VerifierChannel<D>> verifier(channel, "", c, first_block, claims);
       (void)verifier.verify(ids, fp);
-    }), twice ? "lookup.numerator" : "");
+    }),
+             twice ? "lookup.numerator" : "");
   }
 }
 TEST(numerators_are_one) {
@@ -347,8 +354,9 @@ Claim<D> draw_claim(Random& random, const std::shared_ptr<const LeafWeights<D>>&
       t.leaf_base = random() % (leaves->high.size() - t.view.blocks() + 1);
     } else {
       t.rows = std::make_shared<const Vec<D>>(draw_all<D>(random, t.view.rows));
-      t.cols = random() % 2 == 0 ? ColumnWeights<D>::from_cells(draw_all<D>(random, t.view.cols))
-                                 : ColumnWeights<D>::from_point(draw_all<D>(random, log2_ceil(t.view.cols)), t.view.cols);
+      t.cols = random() % 2 == 0
+                   ? ColumnWeights<D>::from_cells(draw_all<D>(random, t.view.cols))
+                   : ColumnWeights<D>::from_point(draw_all<D>(random, log2_ceil(t.view.cols)), t.view.cols);
     }
     claim.terms.push_back(std::move(t));
   }
@@ -363,7 +371,8 @@ void check_combiner() {
   *leaves = *leaf_weights<D>(draw_all<D>(random, kLogBlock + 5));
   for (int round = 0; round < 20; ++round) {
     std::vector<Claim<D>> claims;
-    for (size_t n = 1 + random() % 5; n > 0; --n) claims.push_back(draw_claim<D>(random, leaves, size_t{1} << kBits));
+    for (size_t n = 1 + random() % 5; n > 0; --n)
+      claims.push_back(draw_claim<D>(random, leaves, size_t{1} << kBits));
     const Ext<D> gamma = draw<D>(random);
     CellWeightMap<D> naive;
     Ext<D> power = Ext<D>::one();
@@ -434,8 +443,9 @@ void check_functional(const Domain& d, bool by_leaves) {
       int64_t v = 3 * (3 * cells.at("a").at(i, j) - cells.at("b").at(i, j) + 5) -
                   2 * (cells.at("r").at(0, i) - 7) + 11;
       if (poly.size() == 4) v += 4 * (1 - cells.at("c").at(0, j));
-      const Ext<D> weight = by_leaves ? w.leaves->high[2 + i * d.row_blocks() + j / kBlock] * w.leaves->low[j % kBlock]
-                                      : rows[i] * w.cols->at(j);
+      const Ext<D> weight =
+          by_leaves ? w.leaves->high[2 + i * d.row_blocks() + j / kBlock] * w.leaves->low[j % kBlock]
+                    : rows[i] * w.cols->at(j);
       expected += weight * factor * F::from_i64(v);
     }
   }
@@ -454,11 +464,14 @@ TEST(functionals) {
 template <int D>
 void check_table_side() {
   Random random(9);
-  std::vector<Table> tables = {{"one", true, 0, 1, {}}, {"near", true, -5, 127, {}}, {"block", true, 7, 128, {}},
+  std::vector<Table> tables = {{"one", true, 0, 1, {}},
+                               {"near", true, -5, 127, {}},
+                               {"block", true, 7, 128, {}},
                                {"past", true, -1000, 300, {}}};
   Table function{"function", false, -60, 129, std::vector<std::vector<int64_t>>(4)};
   for (auto& image : function.images)
-    for (uint32_t i = 0; i < function.rows; ++i) image.push_back(static_cast<int64_t>(random() >> 2) - (int64_t{1} << 61));
+    for (uint32_t i = 0; i < function.rows; ++i)
+      image.push_back(static_cast<int64_t>(random() >> 2) - (int64_t{1} << 61));
   tables.push_back(function);
   std::vector<const Table*> all;
   size_t blocks = 0;
@@ -501,14 +514,18 @@ struct WrongColumns {
   WrongColumns(uint32_t wrong, uint32_t queries) {
     code.queries = queries;
     Random random(10);
-    for (size_t i = 0; i < kRows * code.columns(); ++i) cells.push_back(static_cast<int32_t>(random() % 2001) - 1000);
+    for (size_t i = 0; i < kRows * code.columns(); ++i)
+      cells.push_back(static_cast<int32_t>(random() % 2001) - 1000);
     const PartCells part{kRows, {{0, cells.size() / kBlock, CellType::kInt32, cells.data()}}};
     const ReedSolomon rs(code.message(), code.log_coset, code.cosets);
     const PrgKey key{};
-    (void)part_digests(code, rs, part, 0, key, [&](size_t, std::span<const F> columns) {
-      const auto* p = reinterpret_cast<const uint8_t*>(columns.data());
-      word.insert(word.end(), p, p + columns.size_bytes());
-    }, true);
+    (void)part_digests(
+        code, rs, part, 0, key,
+        [&](size_t, std::span<const F> columns) {
+          const auto* p = reinterpret_cast<const uint8_t*>(columns.data());
+          word.insert(word.end(), p, p + columns.size_bytes());
+        },
+        true);
     for (uint32_t j = 0; j < code.length(); ++j) {
       uint8_t* column = word.data() + j * kRows * sizeof(F);
       if (j % (code.length() / std::max(wrong, 1U)) == 0 && wrong != 0) column[8] ^= 1;
@@ -548,7 +565,8 @@ std::string run_opening(const WrongColumns& w, uint8_t instance) {
     prove_opening<D>(c, stack, rs, provers, claims);
     return 0;
   });
-  return exchange.verify([&](VerifierChannel<D>& c) { OpeningVerifier<VerifierChannel<D>>(c, stack, roots).verify(claims); });
+  return exchange.verify(
+      [&](VerifierChannel<D>& c) { OpeningVerifier<VerifierChannel<D>>(c, stack, roots).verify(claims); });
 }
 
 // A query meets one of k wrong columns as often as drawing without replacement says.
@@ -567,7 +585,8 @@ void check_wrong_columns(uint32_t wrong, uint32_t queries) {
   for (uint32_t q = 0; q < queries; ++q) missed *= (n - wrong - q) / (n - q);
   const double expected = kRuns * (1 - missed), deviation = std::sqrt(kRuns * missed * (1 - missed));
   if (std::abs(caught - expected) > 4 * deviation + 1e-9) {
-    std::fprintf(stderr, "%u wrong columns, %u queries: caught %d times, expected %.1f\n", wrong, queries, caught, expected);
+    std::fprintf(stderr, "%u wrong columns, %u queries: caught %d times, expected %.1f\n", wrong, queries,
+                 caught, expected);
     CHECK(false);
   }
 }
@@ -593,7 +612,8 @@ TEST(query_bits_count_sets_of_columns) {
     // A word at half the distance agrees in so many columns; the sets of Q columns among them, of all sets.
     const double n = static_cast<double>(code.length());
     const double agree = std::floor((n + static_cast<double>(code.message())) / 2), q = code.queries;
-    const double log_missed = std::lgamma(agree + 1) - std::lgamma(agree - q + 1) - std::lgamma(n + 1) + std::lgamma(n - q + 1);
+    const double log_missed =
+        std::lgamma(agree + 1) - std::lgamma(agree - q + 1) - std::lgamma(n + 1) + std::lgamma(n - q + 1);
     const double bits = term_named(security_terms(code, {}), "opening: queries").bits;
     CHECK(bits <= -log_missed / std::log(2.0) + 1e-6);
     CHECK(bits >= -log_missed / std::log(2.0) - 0.2);

@@ -10,7 +10,8 @@ std::vector<Circuit> samples() {
   CellMap cells;
   std::vector<Circuit> out;
   for (const Describe& d :
-       {product_circuit({.kind = EinsumKind::kNN, .outer = 5, .groups = 2, .members = 3, .depth = 5, .cols = 7}),
+       {product_circuit(
+            {.kind = EinsumKind::kNN, .outer = 5, .groups = 2, .members = 3, .depth = 5, .cols = 7}),
         zero_circuit(6, 8, 2, 1), linear_circuit(full(3, 256)), row_sum_circuit(causal(9, 9, 1, 0)),
         lookup_circuit(causal(12, 6, 2, 3)), everything()}) {
     cells.clear();
@@ -36,7 +37,8 @@ TEST(circuits_come_back) {
     CHECK(CircuitWriter::write(back) == bytes);
     Circuit silent = back;
     silent.program.clear();
-    CHECK(Circuit::decode(CircuitWriter::write(silent)).digest == back.digest);  // the program is not under it
+    CHECK(Circuit::decode(CircuitWriter::write(silent)).digest ==
+          back.digest);  // the program is not under it
     silent.name += "x";
     CHECK(Circuit::decode(CircuitWriter::write(silent)).digest != back.digest);
   }
@@ -78,16 +80,23 @@ TEST(shapes_and_indices) {
   refused("no groups", 0, [](Circuit& c) { c.einsums[0].groups = 0; });
   refused("no members", 0, [](Circuit& c) { c.einsums[0].members = 0; });
   refused("groups do not divide", 0, [](Circuit& c) { c.einsums[0].groups = 4; });
-  refused("groups whose product wraps", 0, [](Circuit& c) { c.einsums[0].groups = c.einsums[0].members = 1U << 31; });
+  refused("groups whose product wraps", 0,
+          [](Circuit& c) { c.einsums[0].groups = c.einsums[0].members = 1U << 31; });
   refused("another einsum", 0, [](Circuit& c) { c.einsums[0].kind = EinsumKind::kRowDot; });
   refused("an empty domain", 1, [](Circuit& c) { c.zero_checks[0].domain.rows = 0; });
-  refused("a zero-check on part of the rows", 1, [](Circuit& c) { c.zero_checks[0].domain.ragged = {true, 1, 0}; });
+  refused("a zero-check on part of the rows", 1,
+          [](Circuit& c) { c.zero_checks[0].domain.ragged = {true, 1, 0}; });
   refused("no such public values", 1, [](Circuit& c) { c.zero_checks[0].polys[0][1].operands[1].id = 7; });
-  refused("public values too short", 1, [](Circuit& c) { c.zero_checks[0].polys[0][1].operands[1].argument = 1; });
-  refused("public values by row / 0", 1, [](Circuit& c) { c.zero_checks[0].polys[0][1].operands[1].argument = 0; });
-  refused("columns swapped outside", 1, [](Circuit& c) { c.zero_checks[0].polys[0][3].operands[0].argument = 8; });
-  refused("columns swapped by 3", 1, [](Circuit& c) { c.zero_checks[0].polys[0][3].operands[0].argument = 3; });
-  refused("columns not swapped", 1, [](Circuit& c) { c.zero_checks[0].polys[0][3].operands[0].argument = 0; });
+  refused("public values too short", 1,
+          [](Circuit& c) { c.zero_checks[0].polys[0][1].operands[1].argument = 1; });
+  refused("public values by row / 0", 1,
+          [](Circuit& c) { c.zero_checks[0].polys[0][1].operands[1].argument = 0; });
+  refused("columns swapped outside", 1,
+          [](Circuit& c) { c.zero_checks[0].polys[0][3].operands[0].argument = 8; });
+  refused("columns swapped by 3", 1,
+          [](Circuit& c) { c.zero_checks[0].polys[0][3].operands[0].argument = 3; });
+  refused("columns not swapped", 1,
+          [](Circuit& c) { c.zero_checks[0].polys[0][3].operands[0].argument = 0; });
   refused("degree four", 1, [](Circuit& c) {
     auto& operands = c.zero_checks[0].polys[0][0].operands;
     operands.push_back(operands[0]);
@@ -111,19 +120,22 @@ TEST(shapes_and_indices) {
 // What would read or write cells that do not exist.
 TEST(missing_cells) {
   refused("a constant on missing cells", 3, [](Circuit& c) { c.wires[c.row_sums[0].x].constant = 1; });
+  // The sum over "the existing cells" of such a wire would mean something else for each of its tensors.
+  refused("a wire of tensors with different missing cells", 3,
+          [](Circuit& c) { c.wires[c.row_sums[0].x].terms.push_back({1, 0}); });
   refused("missing cells seen with another shape", 3, [](Circuit& c) {
     c.tensors[1].shape = causal(9, 128, 1, 0);
     c.wires[c.row_sums[0].x].rows = 9 * 128 / 256;
     c.wires[c.row_sums[0].x].cols = 256;
   });
-  refused("a right operand with missing cells", 0, [](Circuit& c) { c.tensors[2].shape.ragged = {true, 1, 0}; });
+  refused("a right operand with missing cells", 0,
+          [](Circuit& c) { c.tensors[2].shape.ragged = {true, 1, 0}; });
   refused("an output with missing cells", 0, [](Circuit& c) {
     c.tensors[3].shape.ragged = {true, 1, 0};
     c.wires[c.einsums[0].out].constant = 0;
   });
-  refused("columns of a linear relation on part of the rows", 2, [](Circuit& c) {
-    c.linears[0].domain.ragged = {true, 1, 0};
-  });
+  refused("columns of a linear relation on part of the rows", 2,
+          [](Circuit& c) { c.linears[0].domain.ragged = {true, 1, 0}; });
   // r[i] alone does not vanish outside the domain.
   refused("a monomial over broadcasts only", 1, [](Circuit& c) {
     c.zero_checks[0].polys[0].push_back({1, {c.zero_checks[0].polys[0][0].operands[2]}});
@@ -150,6 +162,29 @@ TEST(sizes) {
     const auto wire = static_cast<uint32_t>(c.wires.size() - 1);
     const Domain d = causal(1U << 24, 1, 1, 1);
     c.lookups.assign(2, {"many", 0, d, {{{1, {cell(wire)}}}}});
+  });
+}
+
+// A few kilobytes that would keep a verifier busy for hours.
+TEST(work) {
+  const auto wide = [](Circuit& c, size_t terms) {
+    c.tensors.push_back({"large", Source::kWitness, CellType::kInt16, full(1U << 20, 128)});
+    const auto large = static_cast<uint32_t>(c.tensors.size() - 1);
+    c.wires.push_back({1U << 20, 128, 0, std::vector<std::pair<int64_t, uint32_t>>(terms, {1, large})});
+    return static_cast<uint32_t>(c.wires.size() - 1);
+  };
+  refused("many terms in many sums", 3, [&](Circuit& c) {
+    const uint32_t wire = wide(c, 1000);
+    c.totals.assign(10, {"total", wire});
+  });
+  refused("many monomials", 1, [&](Circuit& c) {
+    const uint32_t wire = wide(c, 1);
+    c.linears.push_back({"line", full(1U << 20, 128), Poly(5000, {1, {cell(wire)}})});
+  });
+  refused("many readings of large public values", 1, [](Circuit& c) {
+    c.publics[0].rows = 1 << 12;
+    c.publics[0].values.resize(size_t{8} << 12);
+    c.zero_checks[0].polys.assign(3, Poly(60000, {1, {publics(0, 2)}}));
   });
 }
 

@@ -1,5 +1,5 @@
-// Changes circuits field by field, so that most of what is tried is well formed as bytes, and a part of it also
-// as a circuit.
+// Changes circuits field by field, so that most of what is tried is well formed as bytes, and a part of it
+// also as a circuit.
 #pragma once
 
 #include "circuit/circuit.h"
@@ -162,11 +162,12 @@ class CircuitMutator {
     if (uint32_t* x = any(Fields(c_).identifiers))
       *x = choice_.one_in(16) ? ~0U : static_cast<uint32_t>(choice_.below(c_.wires.size() + 1));
   }
+  int64_t near(int64_t x) { return static_cast<int64_t>(static_cast<uint64_t>(x) + choice_.below(9) - 4); }
   void change_value() {
     constexpr int64_t kEdges[] = {0, 1, -1, int64_t{1} << 61, (int64_t{1} << 62) - 1, int64_t{1} << 62,
                                   -(int64_t{1} << 62), INT64_MAX, INT64_MIN};
     if (int64_t* x = any(Fields(c_).values))
-      *x = choice_.one_in(2) ? choice_.of(kEdges) : *x + static_cast<int64_t>(choice_.below(9)) - 4;
+      *x = choice_.one_in(2) ? choice_.of(kEdges) : near(*x);
   }
   void change_kind() {
     const Fields f(c_);

@@ -1,5 +1,5 @@
-// The verifier's checks run through a channel of the harness's own. The checks are the shipped templates; only
-// the channel differs:
+// The verifier's checks run through a channel of the harness's own. The checks are the shipped templates;
+// only the channel differs:
 //
 //   tolerant  a check that fails is counted and the verifier goes on, so that the code behind it is reached
 //   repaired  the roots of the commitments are computed from the opened columns, so that the Merkle check
@@ -8,7 +8,6 @@
 
 #include <functional>
 #include <map>
-#include <optional>
 
 #include "circuit/verifier.h"
 #include "commit/verifier.h"
@@ -30,10 +29,11 @@ struct Probe {
   size_t failures = 0;         // checks that failed, Merkle checks left out
   size_t merkle_failures = 0;
   bool complete = false;       // the verifier read all bytes and came to its end
-  bool repair_complete = false;
   std::vector<Message> messages;
-  Bytes cells;                 // of all opened columns
-  size_t columns_at = 0;       // where the opened columns begin
+
+  bool repair_complete = false;  // and with it
+  size_t columns_at = 0;         // where the opened columns begin
+  Bytes cells;                   // of all opened columns
 
   bool accepted() const { return complete && failures == 0 && merkle_failures == 0; }
 };
@@ -104,7 +104,8 @@ class ColumnsReader {
     const CommitmentShape& shape = stack_.commitments()[commitment];
     std::map<size_t, Digest> level;
     for (uint32_t index : indices_) level[index] = leaf(shape, cells);
-    for (size_t width = stack_.code().length(); width > 1; width = width / 2 + width % 2) level = parents(level, width);
+    for (size_t width = stack_.code().length(); width > 1; width = width / 2 + width % 2)
+      level = parents(level, width);
     return level.at(0);
   }
 
@@ -115,7 +116,9 @@ class ColumnsReader {
     hash.update(std::span(&tag, 1));
     return hash.finish();
   }
-  static void append(Bytes& to, std::span<const uint8_t> bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
+  static void append(Bytes& to, std::span<const uint8_t> bytes) {
+    to.insert(to.end(), bytes.begin(), bytes.end());
+  }
   Digest sibling() {
     Digest d;
     std::memcpy(d.data(), rest_.take(d.size()).data(), d.size());
@@ -165,7 +168,8 @@ class ProbeVerifier {
   ProbeVerifier(const Plan& plan, std::span<const uint8_t> body, Probe& probe)
       : plan_(plan), probe_(probe), transcript_(kProtocol, "", plan.instance()), reader_(body),
         channel_(transcript_, reader_, probe) {
-    channel_.on_indices([this](std::span<const uint32_t> indices, Reader rest) { read_columns(indices, rest); });
+    if (!probe.repaired) return;
+    channel_.on_indices([this](std::span<const uint32_t> indices, Reader rest) { repair(indices, rest); });
   }
 
   void run() {
@@ -187,7 +191,8 @@ class ProbeVerifier {
     Ext<D> sum;
     for (size_t s = 0; s < plan_.statement().segments.size(); ++s) {
       const Segment& segment = plan_.statement().segments[s];
-      SegmentVerifier<Channel> verifier(channel_, segment.name, *segment.circuit, plan_.first_block(s), claims_);
+      SegmentVerifier<Channel> verifier(channel_, segment.name, *segment.circuit, plan_.first_block(s),
+                                        claims_);
       sum += verifier.verify(plan_.table_ids(s), fp);
     }
     channel_.require_zero(sum - verify_tables(fp), "lookup.sum", Where{}, "");
@@ -205,12 +210,14 @@ class ProbeVerifier {
   Ext<D> verify_tables(const Fingerprint<D>& fp) {
     const auto tree = verify_fraction_tree<Channel>(channel_, Where{}, log_leaves(plan_.table_blocks()));
     const auto leaves = leaf_weights<D>(tree.point);
-    channel_.require_zero(tree.q - table_denominator<D>(plan_.tables(), fp, *leaves), "lookup.table", Where{}, "");
+    channel_.require_zero(tree.q - table_denominator<D>(plan_.tables(), fp, *leaves), "lookup.table", Where{},
+                          "");
     claims_.add(multiplicity_claim<D>(plan_, leaves), tree.p);
     return tree.fraction;
   }
 
-  void read_columns(std::span<const uint32_t> indices, Reader rest) {
+  // Into the same memory: the opening's verifier looks at it.
+  void repair(std::span<const uint32_t> indices, Reader rest) {
     probe_.columns_at = rest.position();
     ColumnsReader columns(plan_.stack(), indices, rest);
     std::vector<Digest> roots;
@@ -220,7 +227,7 @@ class ProbeVerifier {
       return;
     }
     probe_.repair_complete = true;
-    if (probe_.repaired) std::copy(roots.begin(), roots.end(), roots_.begin());  // not moved: a span looks at them
+    std::copy(roots.begin(), roots.end(), roots_.begin());
   }
 
   const Plan& plan_;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -647,6 +648,27 @@ def test_public_tables_are_pinned() -> None:
     assert (int((weights * cos).sum()), int((weights * sin).sum())) == GOLDEN["rotary"]
 
 
+def tables_at_hand() -> list[np.ndarray]:
+    """Some entries of every kind of table, computed anew."""
+    tables = [fixed_point.gelu(1 << 11, bits) for bits in (0, 8, 12)]
+    tables += [fixed_point.exponential(5000, rate, 15) for rate in (Fraction(1, 512), Fraction(3, 7))]
+    return [*tables, *fixed_point.rotary(100, 16, 1e4, 14), *fixed_point.rotary(1, 2, 1.0, 14)]
+
+
+def test_entries_are_the_exact_ones_wherever_the_margin_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = tables_at_hand()
+    monkeypatch.setattr(fixed_point, "_MARGIN", 1.0)  # no entry is left to binary64
+    for table, exact in zip(usual, tables_at_hand(), strict=True):
+        assert (table == exact).all()
+
+
+def test_entries_near_a_tie_are_left_to_the_exact_function() -> None:
+    near = [0.5 - 2.0**-22, 0.5, 0.5 + 2.0**-22, -1.5, 7.5 - 2.0**-30]
+    far = [0.5 - 2.0**-18, 0.5 + 2.0**-18, -0.25, 3.0]
+    out = fixed_point._rounded(np.array([*near, *far]), lambda index: 1000 + index)
+    assert out.tolist() == [1000, 1001, 1002, 1003, 1004, 0, 1, 0, 3]
+
+
 # ---- a whole layer ----
 
 
@@ -849,6 +871,24 @@ def test_the_full_size_layer_closes_at_any_length(tokens: int) -> None:
         assert s.lookups_per_token < 64_000
 
 
+# SHA-256 of the bytes, by layer and tokens.
+GOLDEN_LAYERS = {
+    (0, 1): "d68af607d9b4d0a035e3a81343c380f3b04cf0977fd5ae285a73797b4c3703b6",
+    (0, 64): "1f338b753d5e34e84e4f0b85cef6c7c3539b538e6dece956b1f2f37f0b109428",
+    (5, 64): "0a8407287ff5f28aecfa1232317058548f5fd549ce519b67de3cb37b28bb3642",
+    (5, 100): "21ab46e9aa3e7af7f726f01c75052ebd645a6cd800034791f2e1ab974ffb440f",
+    (17, 512): "8540ebdad577f6fe8036d6778b4a48f8f8bcb996314094f967d905c176f0f643",
+}
+
+
+@pytest.mark.parametrize(("layer", "tokens"), GOLDEN_LAYERS)
+def test_the_bytes_of_a_layer_are_pinned(layer: int, tokens: int) -> None:
+    """The same on every machine and in every version: statements name their digests."""
+    shape, scales = full_size()
+    raw = gemma3.layer(shape, scales, layer, tokens)
+    assert hashlib.sha256(raw).hexdigest() == GOLDEN_LAYERS[layer, tokens]
+
+
 @pytest.mark.slow
 def test_the_full_size_layer_closes_at_the_longest_context() -> None:
     shape, scales = full_size()
@@ -962,3 +1002,26 @@ def test_a_float_model_that_overflows_is_refused() -> None:
     assert largest_magnitude("site", np.array([1.0, -3.0], dtype=np.float32)) == 3.0
     with pytest.raises(QuantizationError, match="site"):
         largest_magnitude("site", np.array([1.0, np.nan], dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"query_pre_attn_scalar": -1},
+        {"rope_theta_local": 1e-30},
+        {"rms_norm_eps": -1.0},
+        {"head_dim": 0},
+        {"sliding_window": -4},
+    ],
+)
+def test_configurations_out_of_range_are_refused(change: dict[str, float]) -> None:
+    shape, scales = full_size()
+    with pytest.raises(CircuitError):
+        gemma3.build({**shape.to_dict(), **change}, scales, 0, 4)
+
+
+@pytest.mark.parametrize("change", [{"gate_proj": -3}, {"gate_proj": 40}, {"v_proj": 62}, {"q_proj": 62}])
+def test_scales_without_a_shift_are_refused(change: dict[str, int]) -> None:
+    shape, scales = full_size()
+    with pytest.raises(CircuitError):
+        gemma3.build(shape, replace(scales, **change), 0, 4)

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.graph import Builder, CellType, CircuitError, Domain, Interval, Limb, Ragged, Source, digest, term
+from assay.graph import (
+    Builder,
+    CellType,
+    CircuitError,
+    Domain,
+    Interval,
+    Limb,
+    Ragged,
+    Source,
+    Table,
+    digest,
+    term,
+)
 from assay.graph.summary import summarise
 from assay.reference.circuit import check, decode, evaluate
 
@@ -197,8 +209,25 @@ def test_degrees_names_and_tables_have_limits() -> None:
     with pytest.raises(CircuitError, match="two relations named 'z'"):
         b.linear("z", x.domain, term(x))
     with pytest.raises(CircuitError, match="65537 rows"):
-        b.function_table("big", 0, [(0,) * 65537])
+        Table.function("big", 0, 65537, lambda keys: [keys])
     assert b.range_table(5) == b.range_table(5)
+    with pytest.raises(CircuitError, match="4194305 rows"):
+        b.range_table((1 << 22) + 1)
+
+
+def test_equal_tables_count_as_one() -> None:
+    def table(name: str, start: int, factor: int) -> Table:
+        return Table.function(name, start, 4, lambda keys: [keys * factor, keys > 2])
+
+    b = Builder("tables")
+    first = table("f", -1, 3)
+    assert first.spans == (Interval(-1, 2), Interval(-3, 6), Interval(0, 0))
+    others = [table("g", -1, 3), table("f", 0, 3), table("f", -1, 2), Table("f", -1, 4, first.images[:1])]
+    assert [b.table(t) for t in (first, *others)] == [0, 1, 2, 3, 4]
+    assert b.table(table("f", -1, 3)) == 0
+    assert len(b.tables) == 5
+    with pytest.raises(ValueError, match="read-only"):
+        first.images[0][0] = 1
 
 
 # ---- bytes ----

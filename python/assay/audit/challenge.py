@@ -33,7 +33,7 @@ SCOPE = "layers"
 NONCE_BYTES = 32
 _CAP = 4 << 20
 _LABEL = b"assay challenge 0: layers"
-_FIELDS: dict[str, type | tuple[type, ...]] = {
+_FIELDS: framing.Kinds = {
     "kind": str,
     "version": int,
     "record": str,
@@ -47,7 +47,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
-    """A record's head, a nonce of 32 bytes, and the layers asked for, ascending; `drawn` if they follow from the nonce."""
+    """A record's head, a nonce of 32 bytes, and layers, ascending; `drawn` if they follow from the nonce."""
 
     record: RecordHeader
     nonce: bytes
@@ -94,7 +94,7 @@ def challenge(
     layers: Sequence[int] | None = None,
     nonce: bytes | None = None,
 ) -> Challenge:
-    """Draws `num_layers` layers, or names `layers`, for a record; the nonce is 32 fresh random bytes unless given."""
+    """Draws `num_layers` layers of a record, or names `layers`; the nonce is random unless given."""
     header = record if isinstance(record, RecordHeader) else load_header(Path(record))
     nonce = os.urandom(NONCE_BYTES) if nonce is None else nonce
     if len(nonce) != NONCE_BYTES:

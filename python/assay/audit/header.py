@@ -18,7 +18,7 @@ VERSION = 0
 CAP = 1 << 20
 MOST_TOKENS = 1 << 13
 """Tokens that a version 0 record may cover."""
-_ENVELOPE: dict[str, type | tuple[type, ...]] = {
+_ENVELOPE: framing.Kinds = {
     "request": bytes,
     "created": int,
     "public": bytes,

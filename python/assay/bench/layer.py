@@ -2,11 +2,11 @@
 
 | key | what it is |
 | --- | --- |
-| prove_s | RegisteredModel(DIR), record, prove: from token ids to the proof's bytes; median of the runs |
+| prove_s | open DIR, record, prove: from token ids to the proof's bytes; median of the runs |
 | record_s, witness_s | the recording in it; the layer's witness |
 | verify_s | from bytes to a verdict, on one core, in a process of its own; median of the runs |
 | prove_cold_s, verify_cold_s | the first run of a process, with nothing cached |
-| peak_anon_bytes, peak_mapped_bytes | the proving process's largest RssAnon and RssFile, sampled while it proves |
+| peak_anon_bytes, peak_mapped_bytes | the proving process's largest RssAnon and RssFile, sampled |
 | ns_per_lookup | seconds of the LogUp step, times threads, a lookup |
 | ns_per_committed_element | seconds of encoding and hashing the witness, times threads, an element |
 | relative_l2 | see assay.bench.accuracy |
@@ -75,7 +75,7 @@ Proved = tuple[Proof, bytes]
 
 
 def with_profile(public: PublicModel, name: str | None) -> PublicModel:
-    """The same commitment under another profile: it differs in the extension and the number of queries alone."""
+    """The same commitment under another profile: the extension and the number of queries differ."""
     if name is None or name == public.profile.name:
         return public
     profile = profile_named(name)
@@ -86,31 +86,42 @@ def with_profile(public: PublicModel, name: str | None) -> PublicModel:
 def _proving(
     dir: Path, public: PublicModel, ids: list[int], layer: int, runs: int
 ) -> tuple[dict[str, Any], Proved]:
-    """Runs from token ids to proof bytes."""
-    totals, records = [], []
+    """Runs from token ids to proof bytes; the first is the cold one."""
     with _memory() as peaks:
-        for _ in range(runs + 1):
-            forget_circuits()
-            start = time.perf_counter()
-            model = RegisteredModel(dir, public)
-            recording = record_tokens(model, ids)
-            recorded = time.perf_counter()
-            asked = challenge(recording.header, layers=[layer])
-            proof = prove_recording(model, recording, asked)
-            totals.append(time.perf_counter() - start)
-            records.append(recorded - start)
+        done = [_run(dir, public, ids, layer) for _ in range(runs + 1)]
+    proof, asked = done[-1].proved
     figures = {
-        "prove_s": median(totals[1:]),
-        "prove_cold_s": totals[0],
-        "record_s": median(records[1:]),
+        "prove_s": median(run.prove_s for run in done[1:]),
+        "prove_cold_s": done[0].prove_s,
+        "record_s": median(run.record_s for run in done[1:]),
         "witness_s": proof.seconds.get("witness", 0.0),
         "proof_bytes": len(proof.data),
         "peak_anon_bytes": peaks["RssAnon"],
         "peak_mapped_bytes": peaks["RssFile"],
         "threads": _core.threads(),
-        "steps": proof.seconds,
+        "steps": {"record": done[-1].record_s, **proof.seconds},
     }
-    return figures, (proof, asked.encoded)
+    return figures, (proof, asked)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Run:
+    """One run's times, and what it made."""
+
+    prove_s: float
+    record_s: float
+    proved: Proved
+
+
+def _run(dir: Path, public: PublicModel, ids: list[int], layer: int) -> _Run:
+    forget_circuits()
+    start = time.perf_counter()
+    model = RegisteredModel(dir, public)
+    recording = record_tokens(model, ids)
+    recorded = time.perf_counter()
+    asked = challenge(recording.header, layers=[layer])
+    proof = prove_recording(model, recording, asked)
+    return _Run(time.perf_counter() - start, recorded - start, (proof, asked.encoded))
 
 
 def _verifying(public: PublicModel, proof: Proved, runs: int) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def _counts(proof: Proof, threads: int) -> dict[str, Any]:
 
 @contextmanager
 def _memory() -> Iterator[dict[str, int]]:
-    """The largest anonymous and file-mapped resident memory of this process while the block runs, in bytes."""
+    """The largest anonymous and file-mapped memory of this process while the block runs, in bytes."""
     peaks = {"RssAnon": 0, "RssFile": 0}
     stop = threading.Event()
 

@@ -195,7 +195,7 @@ def bench_layer(
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Say what this machine has: processor, memory, disk, packages, model; and try the core on a small proof."""
+    """Say what this machine has, and try the core on a small proof."""
     from assay.cli import doctor as checks
 
     checks.run(as_json=json)
@@ -206,7 +206,7 @@ def demo(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Register Gemma 3 270M, record, prove two layers, verify elsewhere; then cheat three times and be caught."""
+    """Register Gemma 3 270M, record, prove two layers, verify elsewhere; then cheat, and be caught."""
     from assay.cli import demo as road
 
     road.run(threads=threads, as_json=json)

@@ -83,6 +83,4 @@ def _print(payload: dict[str, Any]) -> None:
         print(f"fact {fact['name']}: {fact['argument']}")
     print(f"digest {payload['digest']}")
     print(f"{payload['lookups']:,} lookups, {payload['committed_elements']:,} committed elements")
-    print(
-        "bits: both sides of a relation together, as integers; below 2^63 the field identity is the integer identity"
-    )
+    print("bits: both sides of a relation together, as integers; the field identity needs them below 2^63")

@@ -68,6 +68,11 @@ def verify(
         f"  {found.profile}: {found.security_bits:.1f} bits; {amount(found.proof_bytes)}",
         *(f"    {name}: {bits:.1f}" for name, bits in found.security_terms.items()),
     ]
+    lines += [
+        f"  layer {s.layer}: {n} cells saturated"
+        for s in found.statements
+        if (n := sum(s.saturated.values()))
+    ]
     if any_statement:
         lines.append("  nothing was compared: this is the statement that the proof itself names")
     emit(as_json, {**found.to_dict(), "verify_s": seconds}, lines)

@@ -69,7 +69,7 @@ class Verifier:
         }
         env = {**kept, "HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder)}
         env.setdefault("PYTHONUSERBASE", site.getuserbase())
-        command = [sys.executable, "-m", "assay", *words, "--json"]
+        command = [sys.executable, "-m", "assay.cli", *words, "--json"]
         done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         try:
             return done.returncode, json.loads(done.stdout)
@@ -150,9 +150,8 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 def _honest(model: RegisteredModel, ids: list[int], client: Verifier) -> dict[str, Any]:
     recording, record_s = _timed(lambda: record_tokens(model, ids))
     asked = client.challenge(recording, "--num-layers", str(min(2, model.public.num_layers)))
-    note(
-        f"record root {recording.header.hash.hex()}; the verifier drew layers {', '.join(map(str, asked.layers))}"
-    )
+    drawn = ", ".join(map(str, asked.layers))
+    note(f"record root {recording.header.hash.hex()}; the verifier drew layers {drawn}")
     proof: Proof
     proof, prove_s = _timed(lambda: prove_recording(model, recording, asked))
     code, answer = client.verify(proof.data)
@@ -198,11 +197,12 @@ def four_bits(cells: Cells) -> Cells:
     groups = cells.reshape(-1, 32).astype(np.float64)
     scale = np.maximum(np.abs(groups).max(axis=1, keepdims=True) / 7, 1)
     rounded = np.clip(np.rint(groups / scale), -8, 7) * scale
-    return np.clip(np.rint(rounded), -32767, 32767).astype(np.int16).reshape(cells.shape)
+    coarse: Cells = np.clip(np.rint(rounded), -32767, 32767).astype(np.int16).reshape(cells.shape)
+    return coarse
 
 
 def _forge(model: RegisteredModel, ids: list[int], client: Verifier, forgery: Forgery) -> dict[str, Any]:
-    """Records and evaluates with other weights, proves against the registered root with the self-checks off."""
+    """Records and evaluates with other weights, proves against the registered root, self-checks off."""
     note(f"cheating: {forgery.name}")
     recording = record_tokens(model, ids, replaced=forgery.weights)
     asked = client.challenge(recording, "--layers", str(forgery.layer))

@@ -9,7 +9,7 @@ from assay.graph.encoding import digest
 from assay.graph.errors import CircuitError
 from assay.graph.expression import FULL, Domain, Operand, Poly, PublicTable, Ragged, Wire, term
 from assay.graph.interval import Interval
-from assay.graph.records import CellType, Source
+from assay.graph.records import CellType, Source, Table
 
 __all__ = [
     "FULL",
@@ -25,6 +25,7 @@ __all__ = [
     "PublicTable",
     "Ragged",
     "Source",
+    "Table",
     "Wire",
     "digest",
     "term",

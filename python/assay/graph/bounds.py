@@ -20,13 +20,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple, TypeAlias
 
 from assay.graph.errors import CircuitError
-from assay.graph.expression import Domain, Map, Monomial, Operand, Poly, Wire
+from assay.graph.expression import MAX_DEGREE, Domain, Map, Monomial, Operand, Poly, Wire
 from assay.graph.interval import Interval
 from assay.graph.records import Einsum, Linear, Lookup, RowSum, Table, Tensor, Total, ZeroCheck
 
 LIMIT = 1 << 63
+
+Key: TypeAlias = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +59,23 @@ class Bounds:
     """Interval arithmetic over polynomials, with product facts."""
 
     def __init__(self) -> None:
-        self._facts: list[tuple[Counter[tuple[object, ...]], ProductFact]] = []
+        self._facts: dict[Key, list[tuple[Counter[Key], ProductFact]]] = {}  # by their first operand
+        self._fewest = MAX_DEGREE + 1  # operands of a fact
 
     def add(self, fact: ProductFact) -> None:
         """Registers a fact; it applies to each monomial that contains its operands."""
-        self._facts.append((Counter(o.key for o in fact.operands), fact))
+        keys = [o.key for o in fact.operands]
+        self._fewest = min(self._fewest, len(keys))
+        self._facts.setdefault(keys[0], []).append((Counter(keys), fact))
 
     def monomial(self, m: Monomial) -> Interval:
         """Interval of a monomial: the tightest of plain arithmetic and each applicable fact."""
         best = _product(m.operands)
-        keys = Counter(o.key for o in m.operands)
-        for wanted, fact in self._facts:
-            if all(keys[k] >= n for k, n in wanted.items()):
+        if len(m.operands) < self._fewest:
+            return best.scaled(m.coefficient)
+        keys = [o.key for o in m.operands]
+        for wanted, fact in chain.from_iterable(self._facts.get(k, ()) for k in set(keys)):
+            if all(keys.count(k) >= n for k, n in wanted.items()):
                 best = best.meet(fact.bounds * _product(_without(m.operands, wanted)))
         return best.scaled(m.coefficient)
 
@@ -76,19 +85,21 @@ class Bounds:
 
     def sides(self, p: Poly) -> Sides:
         """The two sides of P = 0, by the sign of the coefficients."""
-        left = Poly(tuple(m for m in p.monomials if m.coefficient > 0))
-        right = Poly(tuple(Monomial(-m.coefficient, m.operands) for m in p.monomials if m.coefficient < 0))
-        return Sides(self.poly(left), self.poly(right))
+        left = Interval.total(self.monomial(m) for m in p.monomials if m.coefficient > 0)
+        right = Interval.total(self.monomial(m) for m in p.monomials if m.coefficient < 0)
+        return Sides(left, right.scaled(-1))
 
 
 def _product(operands: Sequence[Operand]) -> Interval:
-    value = Interval.point(1)
-    for operand in operands:
+    if not operands:
+        return Interval.point(1)
+    value = operands[0].bounds
+    for operand in operands[1:]:
         value = value * operand.bounds
     return value
 
 
-def _without(operands: Sequence[Operand], wanted: Counter[tuple[object, ...]]) -> list[Operand]:
+def _without(operands: Sequence[Operand], wanted: Counter[Key]) -> list[Operand]:
     left, rest = Counter(wanted), []
     for operand in operands:
         if left[operand.key]:
@@ -121,6 +132,24 @@ class Equation:
     poly: Poly
     values: Interval
 
+    def tensors(self) -> list[Occurrence]:
+        """Every place where it reads a tensor."""
+        return [
+            Occurrence(m.coefficient * c, tensor, m)
+            for m in self.poly.monomials
+            for operand in m.operands
+            if operand.wire is not None
+            for c, tensor in operand.wire.terms
+        ]
+
+
+class Occurrence(NamedTuple):
+    """A tensor in a monomial, and its coefficient there."""
+
+    coefficient: int
+    tensor: int
+    monomial: Monomial
+
 
 def equations(
     zero_checks: Sequence[ZeroCheck],
@@ -145,7 +174,7 @@ def equations(
         yield Equation(r.name, r.out.domain, Poly.of(r.out), row_sum_bounds(r.x)), inputs
     for lookup in lookups:
         for k, column in enumerate(lookup.columns):
-            yield Equation(lookup.name, lookup.domain, column, tables[lookup.table].span(k)), frozenset()
+            yield Equation(lookup.name, lookup.domain, column, tables[lookup.table].spans[k]), frozenset()
 
 
 def row_sum_bounds(x: Wire) -> Interval:
@@ -158,13 +187,6 @@ def row_sum_bounds(x: Wire) -> Interval:
     )
 
 
-def _tensor_coefficients(m: Monomial) -> Iterator[tuple[int, int]]:
-    for operand in m.operands:
-        if operand.wire is not None:
-            for c, tensor in operand.wire.terms:
-                yield m.coefficient * c, tensor
-
-
 def _covers(equation: Equation, m: Monomial, tensor: Tensor) -> bool:
     """Whether the monomial reads each existing cell of the tensor."""
     if m.operands[0].map in (Map.ROW, Map.COL):
@@ -173,22 +195,17 @@ def _covers(equation: Equation, m: Monomial, tensor: Tensor) -> bool:
 
 
 def _definition(
-    equation: Equation, tensors: Sequence[Tensor], known: set[int], bounds: Bounds
-) -> tuple[int, Interval] | None:
-    """The one open tensor that the equation defines, with the interval that follows, if there is one."""
-    open_terms = [
-        (c, t, m) for m in equation.poly.monomials for c, t in _tensor_coefficients(m) if t not in known
-    ]
-    if len(open_terms) != 1:
-        return None
-    c, t, m = open_terms[0]
+    equation: Equation, only: Occurrence, tensors: Sequence[Tensor], bounds: Bounds
+) -> Interval | None:
+    """What follows for the one open tensor of the equation, if it defines that tensor."""
+    c, t, m = only
     if abs(c) != 1 or len(m.operands) != 1 or not _covers(equation, m, tensors[t]):
         return None
-    rest = bounds.poly(Poly(tuple(other for other in equation.poly.monomials if other is not m)))
     wire = m.operands[0].source_wire
-    others = [tensors[i].bounds.scaled(k * m.coefficient) for k, i in wire.terms if i != t]
-    rest = rest + Interval.total(others).shifted(wire.constant * m.coefficient)
-    return t, (equation.values + rest.scaled(-1)).scaled(c)
+    parts = [bounds.monomial(other) for other in equation.poly.monomials if other is not m]
+    parts += [tensors[i].bounds.scaled(k * m.coefficient) for k, i in wire.terms if i != t]
+    rest = Interval.total(parts).shifted(wire.constant * m.coefficient)
+    return (equation.values + rest.scaled(-1)).scaled(c)
 
 
 def require_established(
@@ -199,16 +216,21 @@ def require_established(
 ) -> None:
     """Raises unless the declared bounds of every tensor follow; `given`: weights and tensors with a fact."""
     known = set(given)
-    while True:
+    waiting = [(equation, inputs, equation.tensors()) for equation, inputs in relations]
+    progress = True
+    while progress:
         before = len(known)
-        for equation, inputs in relations:
-            if not inputs <= known:
-                continue
-            found = _definition(equation, tensors, known, bounds)
-            if found is not None and found[1] in tensors[found[0]].bounds:
-                known.add(found[0])
-        if len(known) == before:
-            break
+        still = []
+        for equation, inputs, occurrences in waiting:
+            unknown = [o for o in occurrences if o.tensor not in known]
+            if len(unknown) == 1 and inputs <= known:
+                found = _definition(equation, unknown[0], tensors, bounds)
+                if found is not None and found in tensors[unknown[0].tensor].bounds:
+                    known.add(unknown[0].tensor)
+                    continue
+            if unknown:
+                still.append((equation, inputs, unknown))
+        waiting, progress = still, len(known) > before
     missing = [t.name for i, t in enumerate(tensors) if i not in known]
     if missing:
         raise CircuitError(
@@ -239,6 +261,6 @@ def relation_sides(
     for total in totals:
         out[total.name] = Sides(total.wire.bounds.scaled(total.wire.domain.cells()), Interval.point(0))
     for lookup in lookups:
-        pairs = [Sides(bounds.poly(c), tables[lookup.table].span(k)) for k, c in enumerate(lookup.columns)]
+        pairs = [Sides(bounds.poly(c), tables[lookup.table].spans[k]) for k, c in enumerate(lookup.columns)]
         out[lookup.name] = max(pairs, key=lambda s: s.magnitude)
     return out

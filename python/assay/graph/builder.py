@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import isqrt
 
 import numpy as np
@@ -29,6 +30,7 @@ from assay.graph.expression import (
     Ragged,
     Wire,
     WireKey,
+    combination,
 )
 from assay.graph.interval import Interval
 from assay.graph.records import (
@@ -47,9 +49,6 @@ from assay.graph.records import (
     Total,
     ZeroCheck,
 )
-
-_FUNCTION_ROWS = 1 << 16
-_RANGE_ROWS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,27 +163,18 @@ class Builder:
 
     def range_table(self, rows: int) -> int:
         """The table 0, 1, ..., rows - 1."""
-        return self._table(Table(f"range.{rows}", 0, rows), _RANGE_ROWS)
+        return self.table(Table.range(rows))
 
-    def function_table(self, name: str, start: int, images: Sequence[tuple[int, ...]]) -> int:
-        """The table of rows (start + i, images[0][i], images[1][i], ...)."""
-        return self._table(Table(name, start, len(images[0]), tuple(images)), _FUNCTION_ROWS)
-
-    def _table(self, table: Table, limit: int) -> int:
-        if table.rows > limit:
-            raise CircuitError(
-                "circuit-table",
-                f"table {table.name!r} has {table.rows} rows, the limit is {limit}",
-                hint="a wider shift before it makes its key smaller",
-            )
-        if table not in self._table_ids:
-            self._table_ids[table] = len(self.tables)
+    def table(self, table: Table) -> int:
+        """The place of a table in the circuit; equal tables have one."""
+        ident = self._table_ids.setdefault(table, len(self.tables))
+        if ident == len(self.tables):
             self.tables.append(table)
-        return self._table_ids[table]
+        return ident
 
     def public(self, name: str, values: npt.NDArray[np.int64]) -> PublicTable:
         """Public values [rows, cols]."""
-        self.publics.append(PublicTable(len(self.publics), name, values.astype(np.int64)))
+        self.publics.append(PublicTable(len(self.publics), name, values))
         return self.publics[-1]
 
     # ---- facts ----
@@ -253,40 +243,21 @@ class Builder:
     def in_range(self, name: str, wire: Wire, bounds: Interval) -> None:
         """wire is in `bounds` on each of its existing cells, by one lookup."""
         table = self.range_table(bounds.hi - bounds.lo + 1)
-        self.lookup(name, table, wire.domain, [wire - bounds.lo])
+        self.lookup(name, table, wire.domain, [wire - bounds.lo if bounds.lo else wire])
 
     def _check_poly(self, name: str, poly: Poly, domain: Domain, degree: int = 3) -> None:
-        if poly.degree > degree:
-            raise CircuitError("circuit-degree", f"relation {name!r} has degree {poly.degree}, not {degree}")
         for m in poly.monomials:
+            if len(m.operands) > degree:
+                raise CircuitError(
+                    "circuit-degree", f"relation {name!r} has degree {poly.degree}, not {degree}"
+                )
             for operand in m.operands:
-                self._check_operand(name, operand, domain)
+                if not _fits(operand, domain):
+                    raise CircuitError(
+                        "circuit-shape", f"relation {name!r}: an operand does not fit its domain"
+                    )
                 if degree == 1 and operand.map in (Map.COL_XOR, Map.PUBLIC):
                     raise CircuitError("circuit-shape", f"relation {name!r}: an operand that is not linear")
-
-    def _check_operand(self, name: str, operand: Operand, domain: Domain) -> None:
-        if operand.map is Map.PUBLIC:
-            rows, cols = operand.public_table.values.shape
-            fits = (
-                operand.argument >= 1 and cols == domain.cols and (domain.rows - 1) // operand.argument < rows
-            )
-        else:
-            wire = operand.source_wire
-            shape = (wire.rows, wire.cols)
-            cell = shape == (domain.rows, domain.cols)
-            distance = operand.argument
-            fits = {
-                Map.CELL: cell and wire.ragged in (FULL, domain.ragged),
-                Map.ROW: shape == (1, domain.rows) and wire.ragged == FULL,
-                Map.COL: shape == (1, domain.cols) and wire.ragged == FULL,
-                Map.COL_XOR: cell
-                and wire.ragged == domain.ragged == FULL
-                and domain.cols & (domain.cols - 1) == 0
-                and 0 < distance < domain.cols
-                and distance & (distance - 1) == 0,
-            }[operand.map]
-        if not fits:
-            raise CircuitError("circuit-shape", f"relation {name!r}: an operand does not fit its domain")
 
     # ---- values that are not committed ----
 
@@ -385,7 +356,7 @@ class Builder:
         self, name: str, table: int, key: Factor, domain: Domain, images: Sequence[str]
     ) -> list[Wire]:
         """Commits the images of a table at `key`, by one lookup on each cell of the domain."""
-        spans = [self.tables[table].span(k + 1) for k in range(len(images))]
+        spans = self.tables[table].spans[1:]
         out = [
             self.tensor(f"{name}.{image}", domain.rows, domain.cols, span, ragged=domain.ragged)
             for image, span in zip(images, spans, strict=True)
@@ -416,7 +387,7 @@ class Builder:
 
     def normalise(self, name: str, wire: Wire, table: int, columns: Sequence[str]) -> list[Wire]:
         """Commits the first row of the table whose last image is >= wire, all columns, and looks it up."""
-        spans = [self.tables[table].span(k) for k in range(len(columns))]
+        spans = self.tables[table].spans
         out = [
             self.tensor(f"{name}.{column}", wire.rows, wire.cols, span)
             for column, span in zip(columns, spans, strict=True)
@@ -482,10 +453,35 @@ class Builder:
 
 def recombine(limbs: Sequence[Limb], parts: Sequence[Wire]) -> Wire:
     """sum of 2^(widths below) * limb."""
-    out, offset = parts[0], limbs[0].bits
-    for limb, part in zip(limbs[1:], parts[1:], strict=True):
-        out, offset = out + part * (1 << offset), offset + limb.bits
-    return out
+    if len(parts) == 1:
+        return parts[0]
+    offsets = accumulate((limb.bits for limb in limbs[:-1]), initial=0)
+    return combination(parts, [1 << offset for offset in offsets])
+
+
+def _fits(operand: Operand, domain: Domain) -> bool:
+    """Whether the operand has a value at each existing cell of the domain."""
+    if operand.map is Map.PUBLIC:
+        rows, cols = operand.public_table.values.shape
+        return operand.argument >= 1 and cols == domain.cols and (domain.rows - 1) // operand.argument < rows
+    wire = operand.source_wire
+    shape = (wire.rows, wire.cols)
+    if operand.map is Map.CELL:
+        return shape == (domain.rows, domain.cols) and wire.ragged in (FULL, domain.ragged)
+    if wire.ragged != FULL:
+        return False
+    if operand.map is Map.COL_XOR:
+        return (
+            shape == (domain.rows, domain.cols)
+            and domain.ragged == FULL
+            and _pairs(domain.cols, operand.argument)
+        )
+    return shape == (1, domain.rows if operand.map is Map.ROW else domain.cols)
+
+
+def _pairs(cols: int, distance: int) -> bool:
+    """Whether j ^ distance pairs the columns: both are powers of two."""
+    return cols & (cols - 1) == 0 and 0 < distance < cols and distance & (distance - 1) == 0
 
 
 def _single(wire: Wire) -> tuple[int]:

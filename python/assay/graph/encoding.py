@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from assay.graph.expression import Domain, Operand, Poly, PublicTable, Wire, WireKey
+from assay.graph.expression import Domain, IntArray, Operand, Poly, PublicTable, Wire, WireKey
 from assay.graph.records import Einsum, Linear, Lookup, RowSum, Step, Table, Tensor, Total, ZeroCheck
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def _listed(items: Sequence[T], write: Callable[[T], bytes]) -> bytes:
     return struct.pack("<I", len(items)) + b"".join(map(write, items))
 
 
-def _integers(values: Iterable[int]) -> bytes:
-    return np.array(list(values), dtype="<i8").tobytes()
+def _integers(values: IntArray) -> memoryview:
+    return np.ascontiguousarray(values, dtype="<i8").data
 
 
 def _domain(d: Domain) -> bytes:
@@ -44,14 +45,14 @@ def _domain(d: Domain) -> bytes:
     return struct.pack("<IIBII", d.rows, d.cols, int(r.causal), r.divisor, r.window)
 
 
-def _table(t: Table) -> bytes:
+def _table(t: Table) -> list[bytes | memoryview]:
     head = _string(t.name) + struct.pack("<BqIB", 1 if t.images else 0, t.start, t.rows, len(t.images))
-    return head + b"".join(map(_integers, t.images))
+    return [head, *map(_integers, t.images)]
 
 
-def _public(p: PublicTable) -> bytes:
+def _public(p: PublicTable) -> list[bytes | memoryview]:
     rows, cols = p.values.shape
-    return _string(p.name) + struct.pack("<II", rows, cols) + p.values.astype("<i8").tobytes()
+    return [_string(p.name) + struct.pack("<II", rows, cols), _integers(p.values)]
 
 
 def _tensor(t: Tensor) -> bytes:
@@ -60,8 +61,9 @@ def _tensor(t: Tensor) -> bytes:
 
 def _wire(key: WireKey) -> bytes:
     rows, cols, constant, terms = key
-    head = struct.pack("<IIqH", rows, cols, constant, len(terms))
-    return head + b"".join(struct.pack("<qI", c, t) for c, t in terms)
+    return struct.pack(
+        "<IIqH" + "qI" * len(terms), rows, cols, constant, len(terms), *chain.from_iterable(terms)
+    )
 
 
 class _Encoder:
@@ -111,8 +113,8 @@ class _Encoder:
         return head + _domain(s.domain) + self._poly(s.poly) + tensors + bits
 
 
-def _split(builder: Builder) -> tuple[bytes, bytes]:
-    """The part under the digest, and the program."""
+def _split(builder: Builder) -> tuple[list[bytes | memoryview], bytes]:
+    """The part under the digest, in pieces, and the program."""
     e = _Encoder(builder)
     relations = [
         _listed(builder.zero_checks, e.zero_check),
@@ -125,19 +127,22 @@ def _split(builder: Builder) -> tuple[bytes, bytes]:
     program = _listed(builder.program, e.step)  # may name wires of its own, so before the wires are written
     head = [
         struct.pack("<II", MAGIC, VERSION) + _string(builder.name),
-        _listed(builder.tables, _table),
-        _listed(builder.publics, _public),
+        struct.pack("<I", len(builder.tables)),
+        *chain.from_iterable(map(_table, builder.tables)),
+        struct.pack("<I", len(builder.publics)),
+        *chain.from_iterable(map(_public, builder.publics)),
         _listed(builder.tensors, _tensor),
         _listed(list(builder.wires), _wire),
     ]
-    return b"".join(head + relations), program
+    return head + relations, program
 
 
 def encode(builder: Builder) -> bytes:
     """The canonical bytes of a circuit."""
-    return b"".join(_split(builder))
+    relations, program = _split(builder)
+    return b"".join([*relations, program])
 
 
 def digest(builder: Builder) -> bytes:
     """SHA-256 of the relations: what a statement names."""
-    return hashlib.sha256(_split(builder)[0]).digest()
+    return hashlib.sha256(b"".join(_split(builder)[0])).digest()

@@ -8,8 +8,10 @@ every expression carries the interval of its values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -78,7 +80,7 @@ class Map(IntEnum):
     PUBLIC = 4  # publics[i // argument, j]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PublicTable:
     """Values everybody knows, read as values[i // divisor, j]; `id` is their place in the circuit."""
 
@@ -90,7 +92,7 @@ class PublicTable:
         """One row of values for each `divisor` rows of the domain."""
         return Operand(Map.PUBLIC, divisor, None, self)
 
-    @property
+    @cached_property
     def bounds(self) -> Interval:
         """Smallest and largest value."""
         return Interval(int(self.values.min()), int(self.values.max()))
@@ -152,49 +154,52 @@ class Wire:
         """The wire read at (i, j)."""
         return Operand(Map.CELL, 0, self, None)
 
-    def _linear(self, factor: int, other: Wire | int, sign: int) -> Wire:
-        terms = {tensor: factor * c for c, tensor in self.terms}
-        constant, bounds, ragged = self.constant * factor, self.bounds.scaled(factor), self.ragged
-        if isinstance(other, int):
-            constant, bounds = constant + sign * other, bounds.shifted(sign * other)
-        else:
-            if (other.rows, other.cols) != (self.rows, self.cols):
-                raise CircuitError(
-                    "circuit-shape",
-                    f"wires of shapes {(self.rows, self.cols)} and {(other.rows, other.cols)}",
-                )
-            ragged = _joint(self.ragged, other.ragged)
-            for c, tensor in other.terms:
-                terms[tensor] = terms.get(tensor, 0) + sign * c
-            constant, bounds = constant + sign * other.constant, bounds + other.bounds.scaled(sign)
-        kept = tuple((c, t) for t, c in sorted(terms.items()) if c)
-        return Wire(self.rows, self.cols, constant, kept, bounds, ragged)
+    def _affine(self, factor: int, constant: int) -> Wire:
+        """factor * wire + constant."""
+        kept = tuple((factor * c, t) for c, t in self.terms) if factor else ()
+        bounds = self.bounds.scaled(factor).shifted(constant)
+        return Wire(self.rows, self.cols, self.constant * factor + constant, kept, bounds, self.ragged)
 
     def __add__(self, other: Wire | int) -> Wire:
-        return self._linear(1, other, 1)
+        return self._affine(1, other) if isinstance(other, int) else combination((self, other), (1, 1))
 
     def __sub__(self, other: Wire | int) -> Wire:
-        return self._linear(1, other, -1)
+        return self._affine(1, -other) if isinstance(other, int) else combination((self, other), (1, -1))
 
     def __neg__(self) -> Wire:
-        return self._linear(-1, 0, 1)
+        return self._affine(-1, 0)
 
     def __radd__(self, other: int) -> Wire:
-        return self._linear(1, other, 1)
+        return self._affine(1, other)
 
     def __rsub__(self, other: int) -> Wire:
-        return self._linear(-1, other, 1)
+        return self._affine(-1, other)
 
     def __mul__(self, factor: int) -> Wire:
-        return self._linear(factor, 0, 1)
+        return self._affine(factor, 0)
 
     __rmul__ = __mul__
 
 
-def _joint(a: Ragged, b: Ragged) -> Ragged:
-    if a != b:
-        raise CircuitError("circuit-shape", "wires with different missing cells cannot be added")
-    return a
+def combination(wires: Sequence[Wire], factors: Sequence[int]) -> Wire:
+    """sum of factor * wire, for wires of one shape."""
+    first = wires[0]
+    for other in wires[1:]:
+        if (other.rows, other.cols) != (first.rows, first.cols):
+            raise CircuitError(
+                "circuit-shape",
+                f"wires of shapes {(first.rows, first.cols)} and {(other.rows, other.cols)}",
+            )
+        if other.ragged != first.ragged:
+            raise CircuitError("circuit-shape", "wires with different missing cells cannot be added")
+    constant, terms = 0, dict[int, int]()
+    for wire, factor in zip(wires, factors, strict=True):
+        constant += factor * wire.constant
+        for c, tensor in wire.terms:
+            terms[tensor] = terms.get(tensor, 0) + factor * c
+    kept = tuple((terms[t], t) for t in sorted(terms) if terms[t])
+    bounds = Interval.total(w.bounds.scaled(f) for w, f in zip(wires, factors, strict=True))
+    return Wire(first.rows, first.cols, constant, kept, bounds, first.ragged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +271,11 @@ class Poly:
         """Any expression as a polynomial; a wire is read cell by cell."""
         if isinstance(value, Poly):
             return value
-        if isinstance(value, int):
-            return Poly((Monomial(value),) if value else ())
-        operand = value.cell() if isinstance(value, Wire) else value
-        return Poly((Monomial(1, (operand,)),))
+        if isinstance(value, Wire):
+            return Poly((Monomial(1, (value.cell(),)),))
+        if isinstance(value, Operand):
+            return Poly((Monomial(1, (value,)),))
+        return Poly((Monomial(value),) if value else ())
 
     @property
     def degree(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,19 @@ class Interval:
         return Interval(self.lo + other.lo, self.hi + other.hi)
 
     def __mul__(self, other: Interval) -> Interval:
-        ends = [a * b for a in (self.lo, self.hi) for b in (other.lo, other.hi)]
+        ends = (self.lo * other.lo, self.lo * other.hi, self.hi * other.lo, self.hi * other.hi)
         return Interval(min(ends), max(ends))
 
     def shifted(self, constant: int) -> Interval:
         """{v + constant}."""
-        return Interval(self.lo + constant, self.hi + constant)
+        return Interval(self.lo + constant, self.hi + constant) if constant else self
 
     def scaled(self, factor: int) -> Interval:
         """An interval around {factor * v}."""
-        return self * Interval(factor, factor)
+        if factor == 1:
+            return self
+        ends = self.lo * factor, self.hi * factor
+        return Interval(*ends) if factor > 0 else Interval(ends[1], ends[0])
 
     def __contains__(self, other: Interval) -> bool:
         return self.lo <= other.lo and other.hi <= self.hi
@@ -55,11 +59,13 @@ class Interval:
         return Interval(value, value)
 
     @staticmethod
+    @lru_cache(maxsize=128)
     def unsigned(bits: int) -> Interval:
         """[0, 2^bits)."""
         return Interval(0, (1 << bits) - 1)
 
     @staticmethod
+    @lru_cache(maxsize=128)
     def signed(bits: int) -> Interval:
         """[-2^(bits-1), 2^(bits-1))."""
         return Interval(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
@@ -67,4 +73,7 @@ class Interval:
     @staticmethod
     def total(parts: Iterable[Interval]) -> Interval:
         """The sum of independent quantities; [0, 0] of none."""
-        return sum(parts, Interval(0, 0))
+        lo = hi = 0
+        for part in parts:
+            lo, hi = lo + part.lo, hi + part.hi
+        return Interval(lo, hi)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property, lru_cache
 
-from assay.graph.expression import Domain, Poly, Wire
+import numpy as np
+import numpy.typing as npt
+
+from assay.graph.errors import CircuitError
+from assay.graph.expression import Domain, IntArray, Poly, Wire
 from assay.graph.interval import Interval
+
+_FUNCTION_ROWS = 1 << 16
+_RANGE_ROWS = 1 << 22
 
 
 class CellType(IntEnum):
@@ -52,20 +61,68 @@ class StepKind(IntEnum):
     QUOTIENT = 7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Table:
-    """A range start, start + 1, ... or a function with that key column and the given images."""
+    """A range start, start + 1, ... or a function with that key column and the given images.
+
+    Tables do not change, and are best shared between circuits; equal ones count as one.
+    """
 
     name: str
     start: int
     rows: int
-    images: tuple[tuple[int, ...], ...] = ()
+    images: tuple[IntArray, ...] = ()
 
-    def span(self, column: int) -> Interval:
-        """Least and largest value of a column; column 0 is the key."""
-        if column == 0:
-            return Interval(self.start, self.start + self.rows - 1)
-        return Interval(min(self.images[column - 1]), max(self.images[column - 1]))
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def range(rows: int) -> Table:
+        """The table 0, 1, ..., rows - 1."""
+        name = f"range.{rows}"
+        _require_rows(name, rows, _RANGE_ROWS)
+        return Table(name, 0, rows)
+
+    @staticmethod
+    def function(
+        name: str,
+        start: int,
+        rows: int,
+        images: Callable[[IntArray], Sequence[npt.NDArray[np.integer | np.bool_]]],
+    ) -> Table:
+        """The table of rows (key, images[0], images[1], ...) for `rows` keys from `start`."""
+        _require_rows(name, rows, _FUNCTION_ROWS)
+        columns = images(np.arange(start, start + rows, dtype=np.int64))
+        return Table(name, start, rows, tuple(_column(c, rows) for c in columns))
+
+    @cached_property
+    def spans(self) -> tuple[Interval, ...]:
+        """Least and largest value of each column; column 0 is the key."""
+        key = Interval(self.start, self.start + self.rows - 1)
+        return (key, *(Interval(int(c.min()), int(c.max())) for c in self.images))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or not isinstance(other, Table):
+            return self is other
+        heads = [(t.name, t.start, t.rows, len(t.images)) for t in (self, other)]
+        return heads[0] == heads[1] and all(map(np.array_equal, self.images, other.images))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.start, self.rows))
+
+
+def _require_rows(name: str, rows: int, limit: int) -> None:
+    if rows > limit:
+        raise CircuitError(
+            "circuit-table",
+            f"table {name!r} has {rows} rows, the limit is {limit}",
+            hint="a wider shift before it makes its key smaller",
+        )
+
+
+def _column(values: npt.NDArray[np.integer | np.bool_], rows: int) -> IntArray:
+    column = values.astype(np.int64)
+    assert column.shape == (rows,), "one image for each key"
+    column.setflags(write=False)
+    return column
 
 
 @dataclass(frozen=True, slots=True)

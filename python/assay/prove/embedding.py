@@ -13,7 +13,7 @@ import numpy.typing as npt
 from assay.circuits.residual import BITS
 from assay.prove.folder import Cells
 
-_FACTOR_BITS = 16
+_FACTOR_BITS = 30  # the factor is then exact to 2^-30 of itself, well below half a unit of 26 bits
 
 
 def scaled_embedding(
@@ -27,4 +27,5 @@ def scaled_embedding(
         raise ValueError(f"an embedding of {fraction} fraction bits cannot give {boundary_fraction}")
     scaled = (rows.astype(np.int64) * factor + (1 << (shift - 1))) >> shift
     limit = 1 << (BITS - 1)
-    return np.clip(scaled, -limit, limit - 1).astype(np.int32)
+    clamped: npt.NDArray[np.int32] = np.clip(scaled, -limit, limit - 1).astype(np.int32)
+    return clamped

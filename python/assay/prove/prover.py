@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,10 @@ def prove_recording(
             f"the challenge is bound to the record {challenge.record.hash.hex()[:16]}, "
             f"this one is {recording.header.hash.hex()[:16]}",
         )
+    start = time.perf_counter()
     statement = build_statement(model.public, challenge)
-    boundaries = recording.commitment(model)
+    boundaries, weights = recording.commitment(model), model.commitment()
+    restored = time.perf_counter() - start
     if boundaries.root != recording.header.boundaries_root:
         raise RequestError(
             "damaged-record", "the private files of the record do not belong to its public head"
@@ -65,7 +68,7 @@ def prove_recording(
     try:
         result = _core.prove(
             statement.core,
-            model.commitment(),
+            weights,
             boundaries,
             os.urandom(32),
             self_check=self_check,
@@ -77,7 +80,7 @@ def prove_recording(
         raise RequestError("not-provable", f"{where}: {message}") from error
     return Proof(
         data=pack_proof(model.public.profile.name, HIDING, statement.instance, result["body"]),
-        seconds=result["seconds"],
+        seconds={"restore": restored, **result["seconds"]},
         lookups=result["lookups"],
         committed_elements=result["committed_elements"],
         security_bits=result["security_bits"],

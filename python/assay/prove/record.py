@@ -107,7 +107,7 @@ def encode(model: RegisteredModel, prompt: str) -> list[int]:
 def record_tokens(
     model: RegisteredModel, tokens: Sequence[int], *, replaced: Mapping[str, Cells] | None = None
 ) -> Recording:
-    """Records a request in memory. `replaced` weights are used instead of the registered ones, to show cheating."""
+    """Records a request in memory; with `replaced` weights in place of registered ones, to show cheating."""
     check_tokens(model, tokens)
     boundaries = run_layers(model, tokens, replaced or {})
     key, salt = os.urandom(32), os.urandom(32)
@@ -199,7 +199,12 @@ def _write(recording: Recording, folder: RequestFolder) -> None:
     """The private files first, the public head last: a folder that has it is complete."""
     make_folder(folder.path)
     make_folder(folder.private, mode=0o700)
-    secrets = {"tokens": list(recording.tokens), "salt": recording.salt, "key": recording.key}
+    secrets = {
+        "tokens": list(recording.tokens),
+        "salt": recording.salt,
+        "key": recording.key,
+        "boundaries": cells_digest(recording.boundaries),
+    }
     data = framing.pack(Kind.PRIVATE, PRIVATE_VERSION, framing.encode(secrets))
     write_file(folder.secrets, data, mode=0o600)
     with storage_errors(folder.boundaries), writing(folder.boundaries, mode=0o600) as file:
@@ -208,6 +213,14 @@ def _write(recording: Recording, folder: RequestFolder) -> None:
     with storage_errors(folder.leaves), writing(folder.leaves, mode=0o600) as file:
         file.write(recording.leaves.data)
     write_file(folder.header, recording.header.encoded)
+
+
+def cells_digest(boundaries: Boundaries) -> bytes:
+    """SHA-256 over all boundaries, so that a damaged file is noticed before it is proven from."""
+    digest = hashlib.sha256()
+    for cells in boundaries:
+        digest.update(np.ascontiguousarray(cells, "<i4").data)
+    return digest.digest()
 
 
 def load_recording(path: Path, model: RegisteredModel) -> Recording:
@@ -230,6 +243,8 @@ def load_recording(path: Path, model: RegisteredModel) -> Recording:
         leaves = map_file(folder.leaves, np.dtype("u1"), model.public.code.length * 32)
     except StorageError as error:
         raise RequestError("damaged-record", error.message) from error
+    if cells_digest(list(cells)) != secrets["boundaries"]:
+        raise RequestError("damaged-record", f"{folder.boundaries} is damaged")
     return Recording(
         header=header,
         tokens=tuple(secrets["tokens"]),
@@ -244,7 +259,7 @@ def _secrets(path: Path) -> dict[str, Any]:
     try:
         data = read_file(path, HEADER_CAP, "private part of the record")
         (envelope,) = framing.unpack(data, Kind.PRIVATE, PRIVATE_VERSION, [HEADER_CAP])
-        kinds: dict[str, type | tuple[type, ...]] = {"tokens": list, "salt": bytes, "key": bytes}
+        kinds: framing.Kinds = {"tokens": list, "salt": bytes, "key": bytes, "boundaries": bytes}
         values = framing.fields(framing.decode(envelope), "secrets", kinds)
         framing.sized(values["key"], 32, "key")
         framing.sized(values["salt"], 32, "salt")

@@ -32,7 +32,7 @@ from assay.public import PublicModel
 from assay.quantize.calibrate import calibrate
 from assay.quantize.quantize import quantize_tensor, quantize_weight
 from assay.statement import circuits_digest
-from assay.storage import disk_error, make_folder, write_file, writing
+from assay.storage import disk_error, make_folder, writing
 
 Progress = Callable[[str, int, int], None]
 """Gets a step's name, how much of it is done, and how much there is."""
@@ -195,6 +195,8 @@ class _Job:
         make_folder(self.folder.weights)
         if not self.folder.plan.is_file() and any(self.folder.weights.iterdir()):
             raise StorageError("folder-not-empty", f"{self.folder.path} holds files of something else")
+        for scratch in self.folder.path.rglob(".*.tmp"):  # of a process that was killed
+            scratch.unlink()
 
     def storage_begun(self) -> str | None:
         """The storage mode of the registration to be resumed, if there is one."""
@@ -207,7 +209,8 @@ class _Job:
         self._check_space(mode)
         key = self._key()
         plan = self._plan(mode)
-        write_file(self.folder.tokenizer, tokenizer_bytes(self.source))
+        with writing(self.folder.tokenizer) as file:
+            file.write(tokenizer_bytes(self.source))
         rows = sum(self.layout.parts)
         done = 0
         for part, height in enumerate(self.layout.parts):
@@ -223,7 +226,7 @@ class _Job:
             raise StorageError(
                 "disk-full",
                 f"registering needs {_amount(missing)} more than is free on the disk of {self.folder.path}",
-                hint="free that much, or choose --storage recompute; what is done is kept, and the same command resumes",
+                hint="free that much, or choose --storage recompute; the same command resumes what is done",
             )
 
     def _missing(self, mode: str) -> int:
@@ -240,7 +243,7 @@ class _Job:
         return StorageError(
             "disk-full",
             f"the disk of {self.folder.path} is full; {_amount(missing)} more are needed",
-            hint="free that much and run the same command again: registration resumes with the part it was at",
+            hint="free that much and run the same command again: registration resumes where it was",
         )
 
     def _key(self) -> bytes:

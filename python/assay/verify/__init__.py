@@ -1,4 +1,4 @@
-"""Verification: from the bytes of a proof, a public file and a challenge to what was proven, or to an error."""
+"""Verification: from a proof, a public file and a challenge to what was proven, or to an error."""
 
 from assay.verify.verifier import LayerStatement, Verified, verify
 

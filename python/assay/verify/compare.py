@@ -13,7 +13,7 @@ from assay.framing import FormatError
 
 
 def first_difference(found: Any, expected: Any, path: str = "") -> str | None:
-    """The path of the first field in which two envelopes differ, `record.tokens`; None if they are the same."""
+    """The path of the first field in which two envelopes differ, `record.tokens`; None if in none."""
     return next(_differences(found, expected, path), None)
 
 

@@ -21,12 +21,16 @@ Source = str | os.PathLike[str] | bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStatement:
-    """With the committed weights, `layer` maps its recorded input to an output at `distance` from the recorded one."""
+    """With the committed weights, `layer` maps its recorded input to `distance` from its recorded output.
+
+    `saturated` counts the cells that each clamp of the layer cut off, by name.
+    """
 
     layer: int
     tokens: int
     circuit_digest: bytes
     distance: tuple[int, ...]
+    saturated: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ class Verified:
                     "tokens": s.tokens,
                     "circuit_digest": s.circuit_digest.hex(),
                     "distance": list(s.distance),
+                    "saturated": s.saturated,
                 }
                 for s in self.statements
             ],
@@ -171,8 +176,9 @@ def _verified(
                 tokens=asked.record.tokens,
                 circuit_digest=segment["circuit"],
                 distance=tuple(segment["distance"]),
+                saturated=totals,
             )
-            for layer, segment in zip(asked.layers, segments, strict=True)
+            for layer, segment, totals in zip(asked.layers, segments, result["totals"], strict=True)
         ),
         compared=compared,
         profile=model.profile.name,

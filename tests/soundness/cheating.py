@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from assay import _core
 
+from assay import _core
 from assay.reference.circuit import BOUNDARY, WEIGHT, WITNESS, check, decode, evaluate
 
 Cells = npt.NDArray[Any]

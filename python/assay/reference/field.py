@@ -1,0 +1,219 @@
+"""The fields F and E (protocol, section 2), elements as Python integers and, in bulk, as numpy arrays.
+
+F has p = 2^64 - 2^32 + 1 elements. E is F[X]/(X^2 - 7) or F[X]/(X^3 - 2); its elements are written by their
+coordinates, those of 1, X, X^2. Arrays hold residues below p as uint64, where sums and products wrap at 2^64;
+the functions `add`, `sub`, `mul`, `total` account for every wrap with 2^64 = 2^32 - 1 modulo p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+P = 2**64 - 2**32 + 1
+NON_RESIDUE = {2: 7, 3: 2}  # X^D
+Residues = npt.NDArray[np.uint64]
+
+_P = np.uint64(P)
+_EPSILON = np.uint64(2**32 - 1)  # 2^64 mod p; also the mask of the lower half
+_HALF = np.uint64(32)
+
+
+class Ext:
+    """An element of E."""
+
+    __slots__ = ("c",)
+
+    def __init__(self, c: Sequence[int]) -> None:
+        self.c = tuple(x % P for x in c)
+
+    @classmethod
+    def of(cls, x: int, degree: int) -> Ext:
+        """An integer as an element of E."""
+        return cls((x, *(0,) * (degree - 1)))
+
+    def _lift(self, x: Ext | int) -> Ext:
+        return Ext.of(x, len(self.c)) if isinstance(x, int) else x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ext) and self.c == other.c
+
+    def __hash__(self) -> int:
+        return hash(self.c)
+
+    def __repr__(self) -> str:
+        return f"Ext{self.c}"
+
+    def __add__(self, other: Ext | int) -> Ext:
+        return Ext([a + b for a, b in zip(self.c, self._lift(other).c, strict=True)])
+
+    def __sub__(self, other: Ext | int) -> Ext:
+        return Ext([a - b for a, b in zip(self.c, self._lift(other).c, strict=True)])
+
+    def __rsub__(self, other: int) -> Ext:
+        return self._lift(other) - self
+
+    def __neg__(self) -> Ext:
+        return Ext([-a for a in self.c])
+
+    def __mul__(self, other: Ext | int) -> Ext:
+        if isinstance(other, int):
+            return Ext([a * other for a in self.c])
+        degree = len(self.c)
+        product = [0] * (2 * degree - 1)
+        for i, a in enumerate(self.c):
+            for j, b in enumerate(other.c):
+                product[i + j] += a * b
+        for k in range(degree, 2 * degree - 1):
+            product[k - degree] += NON_RESIDUE[degree] * product[k]
+        return Ext(product[:degree])
+
+    def inverse(self) -> Ext:
+        """1 / self, by the conjugates under x -> x^p; that of 0 is 0."""
+        degree = len(self.c)
+        root = pow(NON_RESIDUE[degree], (P - 1) // degree, P)  # X^p = root X
+        others = Ext.of(1, degree)
+        for k in range(1, degree):
+            others *= Ext([a * pow(root, i * k, P) for i, a in enumerate(self.c)])
+        norm = (self * others).c[0]  # lies in F
+        return others * pow(norm, P - 2, P)
+
+
+# ---- arrays of F ----
+
+
+def residues(values: npt.NDArray[Any]) -> Residues:
+    """Integers between -2^62 and 2^62 modulo p."""
+    signed = values.astype(np.int64)
+    out: Residues = np.where(signed < 0, signed.view(np.uint64) + _P, signed.view(np.uint64))
+    return out
+
+
+def add(a: Residues, b: Residues) -> Residues:
+    """a + b."""
+    s = a + b
+    s += np.where(s < a, _EPSILON, np.uint64(0))
+    return _reduced(s)
+
+
+def sub(a: Residues, b: Residues) -> Residues:
+    """a - b."""
+    return (a - b) - np.where(a < b, _EPSILON, np.uint64(0))
+
+
+def mul(a: Residues, b: Residues) -> Residues:
+    """a * b: schoolbook in halves, then 2^64 = 2^32 - 1 and 2^96 = -1."""
+    a0, a1, b0, b1 = a & _EPSILON, a >> _HALF, b & _EPSILON, b >> _HALF
+    low, cross, other, high = a0 * b0, a0 * b1, a1 * b0, a1 * b1
+    middle = (low >> _HALF) + (cross & _EPSILON) + (other & _EPSILON)
+    low = (low & _EPSILON) | (middle << _HALF)
+    high = high + (cross >> _HALF) + (other >> _HALF) + (middle >> _HALF)
+    top, next_half = high >> _HALF, high & _EPSILON
+    s = (low - top) - np.where(low < top, _EPSILON, np.uint64(0))
+    t = s + next_half * _EPSILON
+    t += np.where(t < s, _EPSILON, np.uint64(0))
+    return _reduced(t)
+
+
+def _reduced(a: Residues) -> Residues:
+    return a - np.where(a >= _P, _P, np.uint64(0))
+
+
+def _joined(low: Residues, high: Residues) -> Residues:
+    """low + 2^32 high, for any uint64."""
+    return add(low % _P, mul(high % _P, np.asarray(2**32, np.uint64)))
+
+
+def total(a: Residues, axis: int) -> Residues:
+    """Sum along an axis, of fewer than 2^32 residues."""
+    return _joined((a & _EPSILON).sum(axis, dtype=np.uint64), (a >> _HALF).sum(axis, dtype=np.uint64))
+
+
+def running(a: Residues, axis: int) -> Residues:
+    """Sums of all beginnings along an axis."""
+    return _joined(np.cumsum(a & _EPSILON, axis, np.uint64), np.cumsum(a >> _HALF, axis, np.uint64))
+
+
+# ---- arrays of E ----
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """Elements of E: coordinates in an array [..., D]. Shapes are those without the last axis."""
+
+    x: Residues
+
+    @classmethod
+    def of(cls, values: Sequence[Ext]) -> Array:
+        """A vector."""
+        return cls(np.array([v.c for v in values], dtype=np.uint64))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Without the axis of coordinates."""
+        return self.x.shape[:-1]
+
+    def __getitem__(self, key: Any) -> Array:
+        return Array(self.x[key])
+
+    def __add__(self, other: Array) -> Array:
+        return Array(add(self.x, other.x))
+
+    def __sub__(self, other: Array) -> Array:
+        return Array(sub(self.x, other.x))
+
+    def __mul__(self, other: Array | Ext) -> Array:
+        """Elementwise; shapes broadcast."""
+        y = np.array(other.c, np.uint64) if isinstance(other, Ext) else other.x
+        degree = y.shape[-1]
+        products = mul(self.x[..., :, None], y[..., None, :])
+        wrap = np.asarray(NON_RESIDUE[degree], np.uint64)
+        out = np.zeros(products.shape[:-1], np.uint64)
+        for k in range(2 * degree - 1):
+            pairs = [(i, k - i) for i in range(degree) if 0 <= k - i < degree]
+            s = products[..., pairs[0][0], pairs[0][1]]
+            for i, j in pairs[1:]:
+                s = add(s, products[..., i, j])
+            out[..., k % degree] = s if k < degree else add(out[..., k - degree], mul(s, wrap))
+        return Array(out)
+
+    def times(self, factors: Residues) -> Array:
+        """Elementwise by elements of F."""
+        return Array(mul(self.x, factors[..., None]))
+
+    def sum(self, axis: int = 0) -> Array:
+        """Along one axis, counted from the front."""
+        return Array(total(self.x, axis))
+
+    def scalar(self) -> Ext:
+        """The sum of everything, as one element."""
+        x = total(self.x.reshape(-1, self.x.shape[-1]), 0)
+        return Ext([int(c) for c in x])
+
+    def prefixes(self) -> Array:
+        """For a matrix [m, n]: [m, n + 1], the sums of the first 0, 1, ..., n entries of each row."""
+        return Array(np.pad(running(self.x, 1), ((0, 0), (1, 0), (0, 0))))
+
+    def padded(self, size: int) -> Array:
+        """A vector with zeros up to this size."""
+        return Array(np.pad(self.x, ((0, size - self.x.shape[0]), (0, 0))))
+
+
+def ones(shape: tuple[int, ...], degree: int) -> Array:
+    """All ones."""
+    x = np.zeros((*shape, degree), np.uint64)
+    x[..., 0] = 1
+    return Array(x)
+
+
+def eq_vector(point: Sequence[Ext], degree: int, size: int | None = None) -> Array:
+    """eq(point, i) for i below `size`, by default all; the first coordinate is that of the lowest bit."""
+    out = ones((1,), degree)
+    for coordinate in point:
+        high = out * coordinate
+        out = Array(np.concatenate([(out - high).x, high.x]))
+    return out[:size]

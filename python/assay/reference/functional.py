@@ -1,0 +1,178 @@
+"""Claims: linear functionals of committed cells with a value (protocol, section 5).
+
+A weight has the form  weight(i, j) = rows[i, j // 128] * cells[j // 128, j % 128],  which covers both kinds
+of section 5; `rows` may have one column and `cells` one row, for all blocks alike. A functional is never
+written out cell by cell: the opening needs only B(r) = sum over cells of weight * eq(r, cell), and
+eq(r, cell) splits into a factor for the block and one for the position in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from assay.reference.circuit import CELL, ROW, Circuit, Domain, Poly, Wire
+from assay.reference.field import Array, Ext, P, eq_vector, ones
+from assay.reference.statement import BLOCK, LOG_BLOCK
+
+Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights on the cells of a domain."""
+
+    rows: Array  # [rows, blocks of a row, or 1]
+    cells: Array  # [blocks of a row, or 1; 128]
+
+
+def product(rows: Array, cols: Array) -> Weights:
+    """weight(i, j) = rows[i] cols[j]."""
+    blocks = -(-cols.shape[0] // BLOCK)
+    cells = cols.padded(blocks * BLOCK).x.reshape(blocks, BLOCK, -1)
+    return Weights(rows[:, None], Array(cells))
+
+
+def vector(cols: Array) -> Weights:
+    """weight(0, j) = cols[j]."""
+    return product(ones((1,), cols.x.shape[-1]), cols)
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """eq(z, leaf), by block of leaves and by position in a block."""
+
+    low: Array
+    high: Array
+
+    @classmethod
+    def at(cls, z: Sequence[Ext], degree: int) -> Leaves:
+        """From the point."""
+        return cls(eq_vector(z[:LOG_BLOCK], degree), eq_vector(z[LOG_BLOCK:], degree))
+
+    def weights(self, first: int, d: Domain) -> Weights:
+        """Those of leaves from block `first` on, on a domain."""
+        blocks = -(-d.cols // BLOCK)
+        high = self.high.x[first : first + d.rows * blocks].reshape(d.rows, blocks, -1)
+        return Weights(Array(high), self.low[None, :])
+
+
+def full(rows: int, cols: int) -> Domain:
+    """A domain that is not ragged."""
+    return Domain(rows, cols, False, 1, 0)
+
+
+def shape_of(wire: Wire) -> Domain:
+    """All cells of a wire."""
+    return full(wire.rows, wire.cols)
+
+
+def bounds(d: Domain) -> Bounds:
+    """For each row: the first existing column, and the one after the last."""
+    t = np.arange(d.rows, dtype=np.int64) // d.divisor
+    if not d.causal:
+        return np.zeros_like(t), np.full_like(t, d.cols)
+    first = np.maximum(t + 1 - d.window, 0) if d.window else np.zeros_like(t)
+    return np.minimum(first, d.cols), np.minimum(t + 1, d.cols)
+
+
+def both(a: Bounds, b: Bounds) -> Bounds:
+    """Cells that exist in both."""
+    first = np.maximum(a[0], b[0])
+    return first, np.maximum(first, np.minimum(a[1], b[1]))
+
+
+def block_sums(cells: Array, at: Bounds, blocks: int) -> Array:
+    """[rows, blocks]: for each row the sum of `cells` over the existing columns of a block."""
+    start = BLOCK * np.arange(blocks)[None, :]
+    low, high = (np.clip(edge[:, None] - start, 0, BLOCK) for edge in at)
+    sums, block = cells.prefixes(), np.minimum(np.arange(blocks), cells.shape[0] - 1)[None, :]
+    return sums[block, high] - sums[block, low]
+
+
+def row_totals(d: Domain, w: Weights) -> Array:
+    """sum over the existing j of weight(i, j), for each i."""
+    return (w.rows * block_sums(w.cells, bounds(d), -(-d.cols // BLOCK))).sum(1)
+
+
+def column_totals(d: Domain, w: Weights) -> Array:
+    """sum over the existing (i, j) of weight(i, j), for each j."""
+    block, place = np.divmod(np.arange(d.cols), BLOCK)
+    column = np.minimum(block, w.rows.shape[1] - 1)
+    rows = w.rows[:, column].x * d.mask()[:, :, None].astype(np.uint64)
+    return Array(rows).sum(0) * w.cells[np.minimum(block, w.cells.shape[0] - 1), place]
+
+
+def indicator(d: Domain, w: Weights) -> Ext:
+    """The sum of the weights over all existing cells."""
+    return row_totals(d, w).scalar()
+
+
+@dataclass(frozen=True)
+class Part:
+    """factor * sum over cells of weight(i, j) * (sum over k of c_k tensor_k[i, j])."""
+
+    at: Bounds
+    weights: Weights
+    factor: Ext
+    tensors: tuple[tuple[int, int], ...]  # c_k, first block in the stack
+    shape: tuple[int, int]  # rows, blocks of a row
+
+    def evaluate(self, low: Array, high: Array) -> Ext:
+        """With the cell of block b at position j replaced by high[b] low[j]."""
+        rows, blocks = self.shape
+        degree = low.x.shape[-1]
+        combined = Array(np.zeros((rows, blocks, degree), np.uint64))
+        for c, first in self.tensors:
+            own = Array(high.x[first : first + rows * blocks].reshape(rows, blocks, degree))
+            combined += own.times(np.asarray(c % P, np.uint64))
+        sums = block_sums(self.weights.cells * low[None, :], self.at, blocks)
+        return (self.weights.rows * combined * sums).scalar() * self.factor
+
+
+@dataclass
+class Claim:
+    """sum of parts = value."""
+
+    parts: list[Part] = field(default_factory=list)
+    value: Ext | None = None
+
+
+class Functionals:
+    """Adds wires and polynomials of one circuit to claims; what it returns is known to the verifier."""
+
+    def __init__(self, circuit: Circuit, first_block: list[int], degree: int) -> None:
+        self.circuit, self.first_block = circuit, first_block
+        self.zero = Ext.of(0, degree)
+
+    def wire(self, claim: Claim, index: int, d: Domain, w: Weights, factor: Ext | None = None) -> Ext:
+        """factor * wire(d, w)."""
+        wire = self.circuit.wires[index]
+        factor = Ext.of(1, len(self.zero.c)) if factor is None else factor
+        if wire.terms:
+            shape = self.circuit.tensors[wire.terms[0][1]].shape  # all are ragged alike
+            own = Domain(d.rows, d.cols, shape.causal, shape.divisor, shape.window)
+            tensors = tuple((c, self.first_block[t]) for c, t in wire.terms)
+            size = (d.rows, -(-d.cols // BLOCK))
+            claim.parts.append(Part(both(bounds(d), bounds(own)), w, factor, tensors, size))
+        if wire.constant == 0:
+            return self.zero
+        return factor * wire.constant * indicator(d, w)
+
+    def poly(self, claim: Claim, poly: Poly, d: Domain, w: Weights, factor: Ext) -> Ext:
+        """factor * a polynomial of degree one."""
+        known = self.zero
+        for c, operands in poly:
+            if not operands:
+                known += factor * c * indicator(d, w)
+                continue
+            kind, _, index = operands[0]
+            if kind == CELL:
+                known += self.wire(claim, index, d, w, factor * c)
+            else:
+                sums = row_totals(d, w) if kind == ROW else column_totals(d, w)
+                known += self.wire(claim, index, full(1, sums.shape[0]), vector(sums), factor * c)
+        return known

@@ -1,0 +1,58 @@
+"""The bits of a statement (protocol, section 11): -log2 of the sum of the errors of docs/spec/soundness.md."""
+
+from __future__ import annotations
+
+import math
+
+from assay.profiles import Code
+from assay.reference.circuit import Circuit
+from assay.reference.functional import bounds
+from assay.reference.segment import einsum_bits, output_bits
+from assay.reference.statement import LOG_BLOCK, Plan, blocks_of, log2c, log_leaves
+
+_COORDINATE_BITS = 63.9999999  # log2 p, rounded down
+_WIDEST_FINGERPRINT = 5  # degree in beta
+_SUMCHECK_DEGREE = 3
+
+
+def security_terms(plan: Plan, claims: int) -> dict[str, float]:
+    """Each error as -log2."""
+    s = plan.statement
+    circuits = [g.circuit for g in s.segments]
+    rows = sum(t.rows for t in plan.tables)
+    blocks = [sum(blocks_of(d) for _, _, d, _ in c.lookups) for c in circuits]
+    layers = [log_leaves(b) for b in (*blocks, plan.table_blocks)]
+    errors = {  # times |E|
+        "opening: proximity gap": (log2c(plan.rows) + 1) * s.code.length,
+        "opening: claim batching": claims,
+        "opening: reduction sumcheck": 2 * (LOG_BLOCK + plan.block_bits),
+        "relations: output point": sum(sum(output_bits(c)) for c in circuits),
+        "relations: batching": sum(len(polys) for c in circuits for _, _, polys in c.zero_checks),
+        "relations: sumchecks": sum(map(_rounds, circuits)) * (_SUMCHECK_DEGREE + 1),
+        "lookups: fingerprints": (sum(map(_lookups, circuits)) + rows) * (_WIDEST_FINGERPRINT + 1),
+        "lookups: trees": 4 * sum(n * n for n in layers),
+    }
+    field = s.degree * _COORDINATE_BITS
+    bits = {name: field - math.log2(n) if n else field for name, n in errors.items()}
+    return {"opening: queries": query_bits(s.code), **bits}
+
+
+def security_bits(terms: dict[str, float]) -> float:
+    """-log2 of the sum."""
+    return -math.log2(sum(2.0**-bits for bits in terms.values()))
+
+
+def query_bits(code: Code) -> float:
+    """All queries among the columns in which a word and the combination can agree."""
+    agree = (code.length + code.message) / 2
+    return -sum(math.log2((agree - q) / (code.length - q)) for q in range(code.queries))
+
+
+def _rounds(c: Circuit) -> int:
+    """Rounds of all sumchecks but those of trees."""
+    zero = sum(log2c(d.rows) + log2c(d.cols) for _, d, _ in c.zero_checks)
+    return zero + sum(sum(einsum_bits(c, e)) for e in c.einsums)
+
+
+def _lookups(c: Circuit) -> int:
+    return sum(int((last - first).sum()) for _, _, d, _ in c.lookups for first, last in [bounds(d)])

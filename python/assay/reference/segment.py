@@ -1,0 +1,290 @@
+"""One segment: every relation of its circuit becomes claims on committed cells (protocol, sections 8, 10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.reference.arguments import Shape, fraction_tree, sumchecks
+from assay.reference.circuit import (
+    COL,
+    COL_XOR,
+    NT,
+    PUBLIC,
+    ROW,
+    ROW_DOT,
+    Circuit,
+    Domain,
+    Einsum,
+    Operand,
+    Poly,
+)
+from assay.reference.field import Array, Ext, eq_vector, ones, residues, total
+from assay.reference.functional import (
+    Claim,
+    Functionals,
+    Leaves,
+    Weights,
+    bounds,
+    full,
+    indicator,
+    product,
+    shape_of,
+    vector,
+)
+from assay.reference.statement import Segment, blocks_of, log2c, log_leaves
+from assay.reference.transcript import Messages, Where, canonical, require
+
+ZeroCheck = tuple[str, Domain, list[Poly]]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """alpha - id - beta c_0 - beta^2 c_1 - ...; `table_ids` of the circuit's tables."""
+
+    alpha: Ext
+    beta: Ext
+
+
+def output_bits(c: Circuit) -> tuple[int, int]:
+    """Coordinates of the output point: (rows, columns) of the largest relation."""
+    sizes = [(d.rows, d.cols) for _, d, _ in c.zero_checks] + [(d.rows, d.cols) for _, d, _ in c.linears]
+    sizes += [(c.wires[x].rows, 1) for _, _, x in c.row_sums]
+    for e in c.einsums:
+        out = c.wires[e.out]
+        sizes.append((out.cols, 1) if e.kind == ROW_DOT else (out.rows, out.cols))
+    return max((log2c(r) for r, _ in sizes), default=0), max((log2c(k) for _, k in sizes), default=0)
+
+
+def einsum_bits(c: Circuit, e: Einsum) -> tuple[int, int]:
+    """Variables of the sum: (row variables, column variables)."""
+    x = c.wires[e.x]
+    return log2c(x.rows if e.kind == ROW_DOT else e.groups), log2c(x.cols)
+
+
+def distinct_operands(polys: list[Poly]) -> list[Operand]:
+    """Of a zero-check, in order of first appearance, without public ones."""
+    operands = (o for poly in polys for _, factors in poly for o in factors if o[0] != PUBLIC)
+    return list(dict.fromkeys(operands))
+
+
+def degree_of(polys: list[Poly]) -> int:
+    """Of a zero-check, at least 1."""
+    return max([1, *(len(factors) for poly in polys for _, factors in poly)])
+
+
+class SegmentVerifier:
+    """Reads a segment's messages and appends its claims."""
+
+    def __init__(self, m: Messages, segment: Segment, first_block: list[int], claims: list[Claim]) -> None:
+        self.m, self.name, self.c, self.claims = m, segment.name, segment.circuit, claims
+        self.degree = m.degree
+        self.f = Functionals(self.c, first_block, m.degree)
+        self.rho_rows: list[Ext] = []
+        self.rho_cols: list[Ext] = []
+        self.totals: dict[str, int] = {}
+
+    def verify(self, table_ids: list[int], fp: Fingerprint) -> Ext:
+        """The segment's share of the lookup sum."""
+        rows, cols = output_bits(self.c)
+        self.rho_rows = [self.m.challenge("segment.rows") for _ in range(rows)]
+        self.rho_cols = [self.m.challenge("segment.cols") for _ in range(cols)]
+        self._products()
+        for _, d, poly in self.c.linears:
+            self._linear(d, poly)
+        for _, out, x in self.c.row_sums:
+            self._row_sum(out, x)
+        for name, wire in self.c.totals:
+            self._total(name, wire)
+        return self._lookups(table_ids, fp)
+
+    # ---- points ----
+
+    def _eq(self, point: list[Ext], size: int) -> Array:
+        return eq_vector(point, self.degree, size)
+
+    def _rows(self, size: int) -> Array:
+        """eq(rho_rows, i) for i < size."""
+        return self._eq(self.rho_rows[: log2c(size)], size)
+
+    def _cols(self, size: int) -> Array:
+        """eq(rho_cols, j) for j < size."""
+        return self._eq(self.rho_cols[: log2c(size)], size)
+
+    def _claim(self, wire: int, d: Domain, w: Weights, value: Ext) -> None:
+        """wire(d, w) = value."""
+        claim = Claim()
+        claim.value = value - self.f.wire(claim, wire, d, w)
+        self.claims.append(claim)
+
+    # ---- zero-checks and einsums ----
+
+    def _products(self) -> None:
+        shapes, sums = [], []
+        for e in self.c.einsums:
+            sums.append(self._einsum_output(e))
+            shapes.append(self._einsum_shape(e))
+        mix = self.m.challenge("zero.lambda")
+        for name, d, polys in self.c.zero_checks:
+            rho = self.rho_cols[: log2c(d.cols)] + self.rho_rows[: log2c(d.rows)]
+            shapes.append(Shape(name, degree_of(polys), rho))
+            sums.append(self.f.zero)
+        point, ends = sumchecks(self.m, self.name, shapes, sums)
+        for e, end in zip(self.c.einsums, ends, strict=False):
+            self._einsum_end(e, point, end)
+        for z, end in zip(self.c.zero_checks, ends[len(self.c.einsums) :], strict=True):
+            self._zero_end(z, mix, point, end)
+
+    def _einsum_output(self, e: Einsum) -> Ext:
+        """The left side of (C.2), (C.3)."""
+        out = self.c.wires[e.out]
+        value = self.m.element("einsum.output", Where(self.name, e.name))
+        w = vector(self._rows(out.cols))
+        if e.kind != ROW_DOT:
+            w = product(self._rows(out.rows), self._cols(out.cols))
+        self._claim(e.out, shape_of(out), w, value)
+        return value
+
+    def _einsum_shape(self, e: Einsum) -> Shape:
+        rows, cols = einsum_bits(self.c, e)
+        rho: list[Ext | None] = [None] * cols
+        rho += self.rho_rows[:rows] if e.kind == ROW_DOT else [None] * rows
+        return Shape(e.name, 2, rho)
+
+    def _einsum_end(self, e: Einsum, point: list[Ext], end: Ext) -> None:
+        where = Where(self.name, e.name)
+        left, right = self.m.element("einsum.left", where), self.m.element("einsum.right", where)
+        require(
+            end == left * right, "sumcheck.einsum", where, "the product does not match its operands"
+        )  # (C.2), (C.3)
+        rows, cols = einsum_bits(self.c, e)
+        s_cols, s_rows = point[:cols], point[cols : cols + rows]
+        x, y = shape_of(self.c.wires[e.x]), shape_of(self.c.wires[e.y])
+        self._claim(e.x, x, self._left_weights(e, x, s_rows, s_cols), left)
+        self._claim(e.y, y, self._right_weights(e, y, s_rows, s_cols), right)
+
+    def _left_weights(self, e: Einsum, x: Domain, s_rows: list[Ext], s_cols: list[Ext]) -> Weights:
+        cols = self._eq(s_cols, x.cols)
+        if e.kind == ROW_DOT:
+            return product(self._eq(s_rows, x.rows), cols)
+        group = np.arange(x.rows) // e.members % e.groups  # g(i)
+        return product(self._rows(x.rows) * self._eq(s_rows, e.groups)[group], cols)
+
+    def _right_weights(self, e: Einsum, y: Domain, s_rows: list[Ext], s_cols: list[Ext]) -> Weights:
+        if e.kind == ROW_DOT:
+            return product(self._eq(s_rows, y.rows), self._eq(s_cols, y.cols))
+        outer, group = np.divmod(np.arange(y.rows), e.groups)
+        size = y.rows // e.groups
+        by_outer = self._cols(size) if e.kind == NT else self._eq(s_cols, size)
+        cols = self._eq(s_cols, y.cols) if e.kind == NT else self._cols(y.cols)
+        return product(by_outer[outer] * self._eq(s_rows, e.groups)[group], cols)
+
+    def _zero_end(self, z: ZeroCheck, mix: Ext, point: list[Ext], end: Ext) -> None:
+        name, d, polys = z
+        where, cols = Where(self.name, name), log2c(d.cols)
+        s_cols, s_rows = point[:cols], point[cols : cols + log2c(d.rows)]
+        values = {}
+        for operand in distinct_operands(polys):
+            values[operand] = self.m.element("zero.operand", where)
+            self._operand_claim(operand, d, s_rows, s_cols, values[operand])
+        result, power = self.f.zero, Ext.of(1, self.degree)
+        for poly in polys:
+            for c, factors in poly:
+                result += self._monomial(factors, d, s_rows, s_cols, values) * power * c
+            power *= mix
+        require(end == result, "sumcheck.zero", where, "the relation does not hold")  # (C.1)
+
+    def _operand_claim(
+        self, operand: Operand, d: Domain, s_rows: list[Ext], s_cols: list[Ext], value: Ext
+    ) -> None:
+        kind, argument, wire = operand
+        if kind == ROW:
+            self._claim(wire, full(1, d.rows), vector(self._eq(s_rows, d.rows)), value)
+        elif kind == COL:
+            self._claim(wire, full(1, d.cols), vector(self._eq(s_cols, d.cols)), value)
+        else:
+            flips = argument if kind == COL_XOR else 0
+            cols = [1 - x if flips >> b & 1 else x for b, x in enumerate(s_cols)]
+            self._claim(wire, d, product(self._eq(s_rows, d.rows), self._eq(cols, d.cols)), value)
+
+    def _monomial(
+        self,
+        factors: list[Operand],
+        d: Domain,
+        s_rows: list[Ext],
+        s_cols: list[Ext],
+        values: dict[Operand, Ext],
+    ) -> Ext:
+        """A monomial without its coefficient at the end point; an empty one is the indicator of the domain."""
+        rows, cols = self._eq(s_rows, d.rows), self._eq(s_cols, d.cols)
+        if not factors:
+            return indicator(d, product(rows, cols))
+        result = Ext.of(1, self.degree)
+        for operand in factors:
+            result *= self._public(operand, rows, cols) if operand[0] == PUBLIC else values[operand]
+        return result
+
+    def _public(self, operand: Operand, rows: Array, cols: Array) -> Ext:
+        """sum over i, j of rows[i] cols[j] public[i // a, j]."""
+        _, divisor, index = operand
+        groups = -(-rows.shape[0] // divisor)
+        by_row = total(rows.padded(groups * divisor).x.reshape(groups, divisor, -1), 1)
+        values = residues(self.c.publics[index][:groups])
+        return (Array(by_row)[:, None].times(values).sum(0) * cols).scalar()
+
+    # ---- relations without messages of their own ----
+
+    def _linear(self, d: Domain, poly: Poly) -> None:
+        """(C.4)"""
+        claim, w = Claim(), product(self._rows(d.rows), self._cols(d.cols))
+        claim.value = -self.f.poly(claim, poly, d, w, Ext.of(1, self.degree))
+        self.claims.append(claim)
+
+    def _row_sum(self, out: int, x: int) -> None:
+        """(C.5)"""
+        claim, d = Claim(), shape_of(self.c.wires[x])
+        rows = self._rows(d.rows)
+        known = self.f.wire(claim, x, d, product(rows, ones((d.cols,), self.degree)))
+        known += self.f.wire(claim, out, full(1, d.rows), vector(rows), Ext.of(-1, self.degree))
+        claim.value = -known
+        self.claims.append(claim)
+
+    def _total(self, name: str, wire: int) -> None:
+        """(C.7)"""
+        where = Where(self.name, name)
+        value = int(canonical(self.m.bytes("total", 8, where), where)[0])
+        self.totals[name] = value
+        d = shape_of(self.c.wires[wire])
+        w = product(ones((d.rows,), self.degree), ones((d.cols,), self.degree))
+        self._claim(wire, d, w, Ext.of(value, self.degree))
+
+    # ---- lookups ----
+
+    def _lookups(self, table_ids: list[int], fp: Fingerprint) -> Ext:
+        """(C.6)"""
+        where = Where(self.name, "lookup")
+        domains = [d for _, _, d, _ in self.c.lookups]
+        layers = log_leaves(sum(map(blocks_of, domains)))
+        tree = fraction_tree(self.m, where, layers)
+        one = Ext.of(1, self.degree)
+        require(tree.p == one, "lookup.numerator", where, "a leaf's numerator is not one")
+        claim = Claim()
+        claim.value = tree.q - self._denominators(claim, Leaves.at(tree.z, self.degree), table_ids, fp)
+        self.claims.append(claim)
+        existing = sum(int((last - first).sum()) for first, last in map(bounds, domains))
+        return tree.fraction - ((1 << layers) - existing)
+
+    def _denominators(self, claim: Claim, leaves: Leaves, table_ids: list[int], fp: Fingerprint) -> Ext:
+        """q at z: its functional goes into the claim, what is known is returned."""
+        known, base = Ext.of(1, self.degree), 0
+        for _, table, d, columns in self.c.lookups:
+            w = leaves.weights(base, d)
+            exists = indicator(d, w)
+            known += exists * (fp.alpha - table_ids[table]) - exists
+            power = -fp.beta
+            for column in columns:
+                known += self.f.poly(claim, column, d, w, power)
+                power *= fp.beta
+            base += blocks_of(d)
+        return known
