@@ -19,8 +19,10 @@ py::array copy_of(const TensorData& t) {
   return out;
 }
 
+using Arrays = py::typing::Dict<py::str, py::array>;
+
 // Runs the witness program; returns the named tensors, rows padded to multiples of 128 cells.
-py::dict run(const Circuit& c, const py::dict& externals, const std::vector<std::string>& wanted) {
+Arrays run(const Circuit& c, const Arrays& externals, const std::vector<std::string>& wanted) {
   std::map<std::string, Cells> cells;
   for (const Tensor& t : c.tensors) {
     if (!externals.contains(t.name)) continue;
@@ -37,7 +39,7 @@ py::dict run(const Circuit& c, const py::dict& externals, const std::vector<std:
       return at->second;
     });
   }
-  py::dict out;
+  Arrays out;
   for (size_t i = 0; i < c.tensors.size(); ++i)
     if (wanted.empty() || std::find(wanted.begin(), wanted.end(), c.tensors[i].name) != wanted.end())
       out[c.tensors[i].name.c_str()] = copy_of(w.tensors[i]);

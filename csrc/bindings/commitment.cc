@@ -137,6 +137,7 @@ void add_commitment(py::module_& m) {
       .def_property_readonly("length", &CodeParams::length)
       .def("invalid_reason", &invalid_reason, "Why these parameters cannot be used, or an empty string.");
 
+  py::class_<ProverCommitment, std::shared_ptr<ProverCommitment>>(m, "_ProverCommitment");
   py::class_<Commitment>(m, "Commitment", "The prover's side of a commitment.")
       .def(py::init(&make), py::arg("name"), py::arg("code"), py::arg("parts"), py::arg("key"),
            "parts: a list of (rows, [(first block, cells), ...]).")
@@ -162,7 +163,6 @@ void add_commitment(py::module_& m) {
       .def_property_readonly("root", [](const Commitment& c) { return to_bytes(c.prover->root()); })
       .def("leaves", [](const Commitment& c) { return digest_array(c.prover->leaves()); })
       .def_readonly("_prover", &Commitment::prover);
-  py::class_<ProverCommitment, std::shared_ptr<ProverCommitment>>(m, "_ProverCommitment");
 
   m.def("part_digests", &digest_part, py::arg("code"), py::arg("rows"), py::arg("slots"), py::arg("part_index"),
         py::arg("key"), py::arg("sink") = py::none(), py::arg("want_codeword") = false,

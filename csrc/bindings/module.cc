@@ -13,7 +13,13 @@ PYBIND11_MODULE(_core, m) {
         "Number of threads for all later calls; 0 means one per available processor.");
   m.def("threads", &assay::threads, "The number of threads in use.");
   m.def(
-      "processor", [] { return py::dict(py::arg("avx2") = assay::cpu::has_avx2(), py::arg("sha") = assay::cpu::has_sha()); },
+      "processor",
+      [] {
+        py::typing::Dict<py::str, py::bool_> found;
+        found["avx2"] = py::bool_(assay::cpu::has_avx2());
+        found["sha"] = py::bool_(assay::cpu::has_sha());
+        return found;
+      },
       "Which accelerated paths this process uses.");
   m.def("force_portable", &assay::cpu::force_portable, py::arg("portable"),
         "Use the portable code paths only (they give the same bytes).");

@@ -43,6 +43,8 @@ PyStatement make(int degree, const CodeParams& code, double bits, const py::byte
   return out;
 }
 
+using Report = py::typing::Dict<py::str, py::object>;
+
 py::dict terms_dict(const std::vector<SecurityTerm>& terms) {
   py::dict d;
   for (const SecurityTerm& t : terms) d[t.name.c_str()] = t.bits;
@@ -86,7 +88,7 @@ const int16_t* replaced_cells(const Statement& s, const std::string& name, const
   return static_cast<const int16_t*>(a.data());
 }
 
-py::dict prove(const PyStatement& s, const py::object& weights, const py::object& boundaries,
+Report prove(const PyStatement& s, const py::object& weights, const py::object& boundaries,
                const py::bytes& seed, bool self_check, const std::map<std::string, py::array>& evaluate_with,
                const PyChanges& corrupt) {
   const auto w = weights.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
@@ -109,7 +111,7 @@ py::dict prove(const PyStatement& s, const py::object& weights, const py::object
     const py::gil_scoped_release release;
     r = prove_body(*s.plan, *w, *b, key, options);
   }
-  py::dict out;
+  Report out;
   out["body"] = to_bytes(r.body);
   py::dict seconds;
   for (const auto& [step, t] : r.seconds) seconds[step.c_str()] = t;
@@ -121,14 +123,14 @@ py::dict prove(const PyStatement& s, const py::object& weights, const py::object
   return out;
 }
 
-py::dict verify(const PyStatement& s, const py::bytes& body) {
+Report verify(const PyStatement& s, const py::bytes& body) {
   const auto bytes = span_of(body);
   Verified v;
   {
     const py::gil_scoped_release release;
     v = verify_body(*s.plan, bytes);
   }
-  py::dict out;
+  Report out;
   out["security_bits"] = v.bits;
   out["security_terms"] = terms_dict(v.terms);
   py::list totals;

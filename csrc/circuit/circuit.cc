@@ -114,7 +114,8 @@ Wire read_wire(Reader& in) {
   Wire w;
   w.rows = in.u32();
   w.cols = in.u32();
-  require(w.rows >= 1 && w.cols >= 1 && w.rows <= kMaxDimension && w.cols <= kMaxDimension,
+  require(w.rows >= 1 && w.cols >= 1 && w.rows <= kMaxDimension && w.cols <= kMaxDimension &&
+              w.rows * (ceil_div(w.cols, kBlock) * kBlock) <= kMaxCells,
           "circuit: a wire's shape is out of range");
   w.constant = in.i64();
   w.terms.resize(in.u16());

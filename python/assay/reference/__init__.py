@@ -8,7 +8,16 @@ and checks their relations cell by cell on a witness.
 """
 
 from assay.reference.files import Verified, verify
-from assay.reference.statement import LongLived, Segment, Statement
+from assay.reference.statement import LongLived, MalformedError, Segment, Statement
 from assay.reference.verifier import Accepted, verify_body
 
-__all__ = ["Accepted", "LongLived", "Segment", "Statement", "Verified", "verify", "verify_body"]
+__all__ = [
+    "Accepted",
+    "LongLived",
+    "MalformedError",
+    "Segment",
+    "Statement",
+    "Verified",
+    "verify",
+    "verify_body",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -212,8 +213,13 @@ def ones(shape: tuple[int, ...], degree: int) -> Array:
 
 def eq_vector(point: Sequence[Ext], degree: int, size: int | None = None) -> Array:
     """eq(point, i) for i below `size`, by default all; the first coordinate is that of the lowest bit."""
+    return _eq_vector(tuple(point), degree)[:size]
+
+
+@lru_cache(maxsize=64)  # relations share their points
+def _eq_vector(point: tuple[Ext, ...], degree: int) -> Array:
     out = ones((1,), degree)
     for coordinate in point:
         high = out * coordinate
         out = Array(np.concatenate([(out - high).x, high.x]))
-    return out[:size]
+    return out

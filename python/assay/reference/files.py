@@ -18,7 +18,7 @@ from assay.layout import Layout, boundary_layout
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
 from assay.reference.circuit import Circuit, decode
-from assay.reference.statement import LongLived, Segment, Statement
+from assay.reference.statement import LongLived, MalformedError, Segment, Statement
 from assay.reference.verifier import Accepted, verify_body
 from assay.statement import HIDING, check_challenge, circuit_bytes, segment_name, statement_fields
 from assay.storage import read_file
@@ -36,10 +36,9 @@ class Verified:
 
 def verify(proof: Source, *, public: Source | PublicModel, challenge: Source | Challenge) -> Verified:
     """`assay.verify.verify` in plain Python: the same errors, and always against a challenge."""
-    model = (
-        public if isinstance(public, PublicModel) else PublicModel.from_bytes(_read(public, "public file"))
-    )
-    asked = challenge
+    model, asked = public, challenge
+    if not isinstance(model, PublicModel):
+        model = PublicModel.from_bytes(_read(model, "public file"))
     if not isinstance(asked, Challenge):
         asked = Challenge.from_bytes(_read(asked, "challenge"))
     file = ProofFile.from_bytes(_read(proof, "proof"))
@@ -49,7 +48,7 @@ def verify(proof: Source, *, public: Source | PublicModel, challenge: Source | C
     compare(file, model.profile.name, fields)
     try:
         return Verified(fields, verify_body(build(model, asked, circuits), file.body))
-    except ValueError as error:
+    except MalformedError as error:
         raise ChallengeError("statement-malformed", f"no such statement can be proven: {error}") from error
 
 

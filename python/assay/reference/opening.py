@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from itertools import accumulate
 
 import numpy as np
 
@@ -93,13 +95,18 @@ def code_point(code: Code, j: int) -> int:
 def evaluate_row(u: Array, points: list[int]) -> Array:
     """sum over k of u_k x^k at each point: Horner's rule, `_STEP` coefficients at a time."""
     degree = u.x.shape[-1]
-    powers = np.array([[pow(x, k, P) for k in range(_STEP + 1)] for x in points], np.uint64)
+    powers = np.array([list(_powers(x)) for x in points], np.uint64)
     coefficients = u.padded(-(-u.shape[0] // _STEP) * _STEP).x.reshape(-1, _STEP, degree)
     result: Residues = np.zeros((len(points), degree), np.uint64)
     for piece in coefficients[::-1]:
         added = total(mul(powers[:, :_STEP, None], piece[None]), 1)
         result = add(mul(result, powers[:, _STEP:]), added)
     return Array(result)
+
+
+def _powers(x: int) -> Iterator[int]:
+    """x^0 to x^_STEP."""
+    return accumulate(range(_STEP), lambda power, _: power * x % P, initial=1)
 
 
 # ---- columns and their digests (O.4) ----

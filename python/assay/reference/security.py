@@ -1,4 +1,4 @@
-"""The bits of a statement (protocol, section 11): -log2 of the sum of the errors of docs/spec/soundness.md."""
+"""The bits of a statement (protocol, section 11): errors as in docs/spec/soundness.md, -log2 of their sum."""
 
 from __future__ import annotations
 

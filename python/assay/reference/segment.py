@@ -216,7 +216,7 @@ class SegmentVerifier:
         s_cols: list[Ext],
         values: dict[Operand, Ext],
     ) -> Ext:
-        """A monomial without its coefficient at the end point; an empty one is the indicator of the domain."""
+        """A monomial at the end point, without its coefficient; an empty one is the domain's indicator."""
         rows, cols = self._eq(s_rows, d.rows), self._eq(s_cols, d.cols)
         if not factors:
             return indicator(d, product(rows, cols))

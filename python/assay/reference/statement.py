@@ -17,6 +17,10 @@ MAX_STACK_BLOCKS = 1 << 31
 _CELL_CODE = {2: 0, 4: 1, 8: 2}
 
 
+class MalformedError(ValueError):
+    """A statement that does not fit together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LongLived:
     """A commitment that is there before the proof: its root, the rows of its parts, the places of tensors."""
@@ -81,7 +85,7 @@ class Opened:
 
 
 class Plan:
-    """Tables, commitments and places in the stack; ValueError where a statement does not fit together."""
+    """Tables, commitments and places in the stack; `MalformedError` where a statement does not fit together."""
 
     def __init__(self, statement: Statement) -> None:
         _check(statement)
@@ -123,7 +127,7 @@ class Plan:
         known = (self.statement.weights, self.statement.boundaries)[index]
         slot = next((s for s in known.slots if s.name == tensor.name), None)
         if slot is None:
-            raise ValueError(f"no committed tensor is called {tensor.name}")
+            raise MalformedError(f"no committed tensor is called {tensor.name}")
         shape = tensor.shape
         same = (slot.rows, slot.cols, _CELL_CODE[slot.cell_bytes]) == (shape.rows, shape.cols, tensor.cell)
         _require(same and not shape.causal, f"the committed tensor {tensor.name} has another shape")
@@ -151,7 +155,7 @@ class Plan:
                 if (index, p) == (commitment, part):
                     return row * self.row_blocks
                 row += height if c.opened[p] else 0
-        raise ValueError("no such part")
+        raise MalformedError("no such part")
 
     def _places(self, segment: int) -> list[int]:
         """First block in the stack of each tensor of a segment."""
@@ -179,7 +183,7 @@ def log_leaves(blocks: int) -> int:
 
 def _require(holds: bool, message: str) -> None:
     if not holds:
-        raise ValueError(message)
+        raise MalformedError(message)
 
 
 def _same(a: Table, b: Table) -> bool:

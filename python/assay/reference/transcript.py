@@ -105,7 +105,8 @@ class Messages:
 
     def element(self, label: str, where: Where) -> Ext:
         """A message of one element of E."""
-        return self.elements(label, 1, where).scalar()
+        (coordinates,) = self.elements(label, 1, where).x.tolist()
+        return Ext(coordinates)
 
     def challenge(self, label: str) -> Ext:
         """A challenge in E."""

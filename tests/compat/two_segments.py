@@ -1,0 +1,210 @@
+"""A small statement with relations of every kind, for both verifiers, and provers that cheat.
+
+Two segments share tables: attention with rotated queries beside it; a norm and a linear layer. Part 0 of the
+weights is not opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from assay.circuits.attention import AttentionShape, attention
+from assay.circuits.linear import linear
+from assay.circuits.rms_norm import rms_norm
+from assay.circuits.rope import angle_tables, rope
+
+from assay import _core
+from assay.errors import VerificationError
+from assay.graph import Builder, CellType, Interval, Source, Wire
+from assay.layout import Slot
+from assay.profiles import Code
+from assay.reference import LongLived, Segment, Statement, verify_body
+from assay.reference.circuit import WITNESS, decode, evaluate
+
+CODE = Code(log_columns=10, random=256, log_coset=11, cosets=3, queries=24)
+Parts = list[list[tuple[str, np.ndarray, int]]]  # name, padded cells, columns
+Outcome = tuple[Any, ...]
+
+
+def external(b: Builder, name: str, rows: int, cols: int, bits: int = 16) -> Wire:
+    """A boundary with bounds that the statement's owner vouches for."""
+    wire = b.tensor(name, rows, cols, Interval.signed(bits), source=Source.BOUNDARY, type=CellType.INT64)
+    return b.tensor_fact(f"{name}.given", wire, "the test gives it")
+
+
+def first_circuit() -> bytes:
+    b = Builder("attention")
+    q, k, v = (external(b, n, r, c) for n, r, c in (("q", 12, 8), ("k", 6, 8), ("v", 6, 4)))
+    shape = AttentionShape(
+        kv_heads=2, group_size=2, window=2, score_shift=17, output_shift=44, rate=Fraction(1, 2048)
+    )
+    attention(b, q, k, v, shape)
+    rope(b, "p", external(b, "x", 6, 8), angle_tables(b, 3, 8, 10000.0), heads=2, shift=15)
+    return b.finish()
+
+
+def second_circuit() -> bytes:
+    b = Builder("norm")
+    rms_norm(b, "n", external(b, "y", 3, 6, 26), b.weight("gain", 1, 6), shift=43, bits=32, eps=7)
+    linear(b, "l", external(b, "z", 3, 4), b.weight("w", 5, 4), shift=9)
+    return b.finish()
+
+
+def padded(values: np.ndarray, kind: type) -> np.ndarray:
+    """Rows filled up with zeros to whole blocks of 128 cells."""
+    rows, cols = values.shape
+    out = np.zeros((rows, -(-cols // 128) * 128), dtype=kind)
+    out[:, :cols] = values
+    return out
+
+
+def cells() -> dict[str, np.ndarray]:
+    """Everything that no witness step fills."""
+    draw = np.random.default_rng(5)
+
+    def random(rows: int, cols: int, bits: int = 16) -> np.ndarray:
+        return draw.integers(-(1 << (bits - 1)), 1 << (bits - 1), (rows, cols))
+
+    given = {"q": random(12, 8), "k": random(6, 8), "v": random(6, 4), "x": random(6, 8)}
+    given |= {"y": random(3, 6, 26), "gain": random(1, 6, 15), "z": random(3, 4), "w": random(5, 4)}
+    return {**given, "unused": random(2, 300)}
+
+
+@dataclass
+class Committed:
+    """The prover's commitment, and what each verifier knows of it."""
+
+    name: str
+    parts: Parts
+
+    def __post_init__(self) -> None:
+        self.rows = tuple(-(-sum(a.size for _, a, _ in part) // 1024) for part in self.parts)
+        places = [self._places(part) for part in self.parts]
+        self.slots = tuple(
+            Slot(name, p, at, len(array), cols, array.itemsize)
+            for p, part in enumerate(self.parts)
+            for (name, array, cols), at in zip(part, places[p], strict=True)
+        )
+        self.arrays = [
+            (height, [(at, a) for (_, a, _), at in zip(part, places[p], strict=True)])
+            for p, (part, height) in enumerate(zip(self.parts, self.rows, strict=True))
+        ]
+        self.prover = _core.Commitment(self.name, CODE.core(), self.arrays, bytes(32))
+        self.prover.commit()
+
+    def _places(self, part: list[tuple[str, np.ndarray, int]]) -> list[int]:
+        sizes = [array.size // 128 for _, array, _ in part]
+        return [sum(sizes[:i]) for i in range(len(sizes))]
+
+    @property
+    def core(self) -> Any:
+        slots = [tuple(s.to_list()) for s in self.slots]
+        return _core.LongLived(self.name, self.prover.root, list(self.rows), slots)
+
+    @property
+    def reference(self) -> LongLived:
+        return LongLived(name=self.name, root=self.prover.root, part_rows=self.rows, slots=self.slots)
+
+    def keep_codeword(self, part: int) -> None:
+        """Answers queries from the codeword as it is now, whatever happens to the cells."""
+        batches: list[bytes] = []
+
+        def sink(_: int, symbols: memoryview) -> None:
+            batches.append(bytes(symbols))
+
+        height, slots = self.arrays[part]
+        _core.part_digests(CODE.core(), height, slots, part, bytes(32), sink, True)
+        self.prover.set_codeword(part, np.frombuffer(b"".join(batches), dtype="u1"))
+
+
+class TwoSegments:
+    """The statement in both forms, an honest proof, and others."""
+
+    def __init__(self, degree: int) -> None:
+        self.degree = degree
+        given = cells()
+        first, second = ("q", "k", "v", "x"), ("y", "z")
+        self.raw = (first_circuit(), second_circuit())
+        weights = [[self._slot(given, "unused", np.int16)], [self._slot(given, n, np.int16) for n in ("gain", "w")]]
+        boundaries = [[self._slot(given, n, np.int64) for n in names] for names in (first, second)]
+        self.weights = Committed("weights", weights)
+        self.boundaries = Committed("boundaries", boundaries)
+        self.given = given
+
+    @staticmethod
+    def _slot(given: Mapping[str, np.ndarray], name: str, kind: type) -> tuple[str, np.ndarray, int]:
+        return name, padded(given[name], kind), given[name].shape[1]
+
+    def core(self, bits: float = 1.0) -> Any:
+        circuits = [_core.Circuit(raw) for raw in self.raw]
+        return _core.Statement(
+            degree=self.degree,
+            code=CODE.core(),
+            required_bits=bits,
+            instance=b"a request",
+            weights=self.weights.core,
+            boundaries=self.boundaries.core,
+            segments=list(zip(("first", "second"), circuits, strict=True)),
+        )
+
+    def reference(self, bits: float = 1.0) -> Statement:
+        names = ("first", "second")
+        return Statement(
+            degree=self.degree,
+            code=CODE,
+            required_bits=bits,
+            instance=b"a request",
+            weights=self.weights.reference,
+            boundaries=self.boundaries.reference,
+            segments=tuple(
+                Segment(name=n, circuit=decode(raw)) for n, raw in zip(names, self.raw, strict=True)
+            ),
+        )
+
+    @cached_property
+    def pair(self) -> tuple[Any, Statement]:
+        """Both forms of the statement."""
+        return self.core(), self.reference()
+
+    def prove(self, **options: Any) -> bytes:
+        """A body; options as `_core.prove` takes them."""
+        proof = _core.prove(self.pair[0], self.weights.prover, self.boundaries.prover, bytes(32), **options)
+        body: bytes = proof["body"]
+        return body
+
+    def outcomes(self, body: bytes, bits: float = 1.0) -> tuple[Outcome, Outcome]:
+        """What the two verifiers say: (code, segment, relation, round), or totals and bits."""
+        core, reference = self.pair if bits == 1.0 else (self.core(bits), self.reference(bits))
+        return _by_core(core, body), _by_reference(replace(reference), body)
+
+    def corruptible(self) -> list[tuple[str, tuple[int, int]]]:
+        """Each witness tensor of the first segment with its last existing cell."""
+        circuit = decode(self.raw[0])
+        shapes = [(t.name, t.shape) for t in circuit.tensors if t.source == WITNESS]
+        return [(name, tuple(np.argwhere(shape.mask())[-1].tolist())) for name, shape in shapes]
+
+    def witness(self) -> dict[str, np.ndarray]:
+        """The first segment's, in plain Python."""
+        return evaluate(self.raw[0], {n: self.given[n] for n in ("q", "k", "v", "x")})
+
+
+def _by_core(statement: Any, body: bytes) -> Outcome:
+    try:
+        found = _core.verify(statement, body)
+    except _core.Rejected as error:
+        code, segment, relation, number, _ = error.args
+        return code, segment or None, relation or None, None if number < 0 else number
+    return "accepted", found["totals"], round(found["security_bits"], 9)
+
+
+def _by_reference(statement: Statement, body: bytes) -> Outcome:
+    try:
+        found = verify_body(statement, body)
+    except VerificationError as error:
+        return error.code, error.segment, error.relation, error.round
+    return "accepted", list(found.totals), round(found.security_bits, 9)
