@@ -10,6 +10,8 @@
 namespace assay {
 namespace {
 
+constexpr size_t kPrgBlock = 64;
+
 template <class Use>
 void with_cells(const SlotCells& slot, Use use) {
   switch (slot.type) {
@@ -75,7 +77,12 @@ void absorb_rows(ColumnHasher& hasher, const F* words, size_t n) {
 std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key) {
   Buffer<uint8_t> salts(hasher.columns() * kSaltSize);
   const std::span<uint8_t> bytes(salts.data(), salts.size());
-  Prg(key, salt_stream(part_index)).fill(bytes);
+  constexpr size_t kChunk = size_t{1} << 18;
+  parallel_for(bytes.size(), kChunk, [&](size_t begin, size_t end) {
+    Prg prg(key, salt_stream(part_index));
+    prg.seek(begin / kPrgBlock);
+    prg.fill(bytes.subspan(begin, end - begin));
+  });
   std::vector<Digest> out(hasher.columns());
   hasher.finish(bytes, out);
   return out;
@@ -128,7 +135,6 @@ std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const
 }
 
 std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t column) {
-  constexpr size_t kPrgBlock = 64;
   const size_t at = size_t{column} * kSaltSize;
   Prg prg(key, salt_stream(part_index));
   prg.seek(at / kPrgBlock);
@@ -139,16 +145,23 @@ std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t 
 }
 
 void ProverCommitment::commit(const ReedSolomon& rs, size_t keep_bytes) {
-  std::vector<std::vector<Digest>> digests;
+  std::vector<std::vector<Digest>> digests(parts_.size());
   kept_.clear();
-  for (size_t p = 0; p < parts_.size(); ++p) {
-    const size_t symbols = parts_[p].rows * code_.length();
+  size_t most_rows = 0;
+  for (const PartCells& part : parts_) {
+    const size_t symbols = part.rows * code_.length();
     const bool keep = symbols * sizeof(F) <= keep_bytes;
     kept_.emplace_back(keep ? symbols : 0);
     if (keep) keep_bytes -= symbols * sizeof(F);
-    digests.push_back(keep ? part_digests(code_, rs, parts_[p], p, key_, kept_.back())
-                           : part_digests(code_, rs, parts_[p], p, key_));
+    most_rows = std::max<size_t>(most_rows, part.rows);
   }
+  // Parts of a few rows go side by side; in larger ones the rows do.
+  const size_t side_by_side = most_rows < kBatchRows ? 1 : parts_.size();
+  parallel_for(parts_.size(), side_by_side, [&](size_t begin, size_t end) {
+    for (size_t p = begin; p < end; ++p)
+      digests[p] = kept_[p].size() != 0 ? part_digests(code_, rs, parts_[p], p, key_, kept_[p])
+                                        : part_digests(code_, rs, parts_[p], p, key_);
+  });
   tree_.emplace(leaf_digests(digests));
 }
 

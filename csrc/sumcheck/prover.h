@@ -1,8 +1,11 @@
 // The prover of sumcheck/verifier.h, for relations over a grid of rows x cols cells.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <numeric>
 
 #include "base/parallel.h"
 #include "sumcheck/verifier.h"
@@ -17,6 +20,8 @@ class RoundProver {
   // H(0), unused, H(2), ..., H(degree) of the current round: H(1) follows from the claim and is never sent.
   virtual Vec<D> round() = 0;
   virtual void bind(const Ext<D>& challenge) = 0;
+  // What a round costs beside other relations.
+  virtual size_t work() const { return 0; }
 };
 
 // An operand's values: one per cell, per row, or per column of the grid.
@@ -56,6 +61,7 @@ class GridProver final : public RoundProver<D> {
   explicit GridProver(Input input);
   Vec<D> round() override;
   void bind(const Ext<D>& challenge) override;
+  size_t work() const override { return size_t{in_.rows} * in_.cols * in_.tables.size(); }
 
   // The operands at the final point.
   Ext<D> value(size_t table) const;
@@ -78,11 +84,17 @@ Vec<D> prove_sumchecks(ProverChannel<D>& channel, std::span<RoundProver<D>* cons
   for (const auto& s : shapes) rounds = std::max(rounds, s.rho.size());
   Vec<D> point;
   std::vector<Vec<D>> h(shapes.size());
-  // Relations are independent within a round; a lone one is spread over the threads by its own loops.
+  // Relations are independent within a round, and the largest go first, to whichever thread is free; a lone
+  // one is spread over the threads by its own loops.
+  std::vector<size_t> order(shapes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return provers[a]->work() > provers[b]->work(); });
   const auto each = [&](size_t k, const std::function<void(size_t)>& step) {
-    parallel_for(shapes.size(), 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i)
-        if (k < shapes[i].rho.size()) step(i);
+    std::atomic<size_t> next = 0;
+    parallel_for(std::min<size_t>(order.size(), static_cast<size_t>(threads())), 1, [&](size_t, size_t) {
+      for (size_t at; (at = next.fetch_add(1)) < order.size();)
+        if (k < shapes[order[at]].rho.size()) step(order[at]);
     });
   };
   for (size_t k = 0; k < rounds; ++k) {

@@ -7,7 +7,7 @@ weights is not opened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,7 @@ from assay.graph import Builder, CellType, Interval, Source, Wire
 from assay.layout import Slot
 from assay.profiles import Code
 from assay.reference import LongLived, Segment, Statement, verify_body
-from assay.reference.circuit import WITNESS, decode, evaluate
+from assay.reference.circuit import WITNESS, decode
 
 CODE = Code(log_columns=10, random=256, log_coset=11, cosets=3, queries=24)
 Parts = list[list[tuple[str, np.ndarray, int]]]  # name, padded cells, columns
@@ -125,39 +125,41 @@ class Committed:
 class TwoSegments:
     """The statement in both forms, an honest proof, and others."""
 
-    def __init__(self, degree: int) -> None:
-        self.degree = degree
+    def __init__(self, degree: int, bits: float = 1.0) -> None:
+        self.degree, self.bits = degree, bits
         given = cells()
         first, second = ("q", "k", "v", "x"), ("y", "z")
         self.raw = (first_circuit(), second_circuit())
-        weights = [[self._slot(given, "unused", np.int16)], [self._slot(given, n, np.int16) for n in ("gain", "w")]]
+        weights = [
+            [self._slot(given, "unused", np.int16)],
+            [self._slot(given, n, np.int16) for n in ("gain", "w")],
+        ]
         boundaries = [[self._slot(given, n, np.int64) for n in names] for names in (first, second)]
         self.weights = Committed("weights", weights)
         self.boundaries = Committed("boundaries", boundaries)
-        self.given = given
 
     @staticmethod
     def _slot(given: Mapping[str, np.ndarray], name: str, kind: type) -> tuple[str, np.ndarray, int]:
         return name, padded(given[name], kind), given[name].shape[1]
 
-    def core(self, bits: float = 1.0) -> Any:
+    def core(self) -> Any:
         circuits = [_core.Circuit(raw) for raw in self.raw]
         return _core.Statement(
             degree=self.degree,
             code=CODE.core(),
-            required_bits=bits,
+            required_bits=self.bits,
             instance=b"a request",
             weights=self.weights.core,
             boundaries=self.boundaries.core,
             segments=list(zip(("first", "second"), circuits, strict=True)),
         )
 
-    def reference(self, bits: float = 1.0) -> Statement:
+    def reference(self) -> Statement:
         names = ("first", "second")
         return Statement(
             degree=self.degree,
             code=CODE,
-            required_bits=bits,
+            required_bits=self.bits,
             instance=b"a request",
             weights=self.weights.reference,
             boundaries=self.boundaries.reference,
@@ -177,20 +179,16 @@ class TwoSegments:
         body: bytes = proof["body"]
         return body
 
-    def outcomes(self, body: bytes, bits: float = 1.0) -> tuple[Outcome, Outcome]:
+    def outcomes(self, body: bytes) -> tuple[Outcome, Outcome]:
         """What the two verifiers say: (code, segment, relation, round), or totals and bits."""
-        core, reference = self.pair if bits == 1.0 else (self.core(bits), self.reference(bits))
-        return _by_core(core, body), _by_reference(replace(reference), body)
+        core, reference = self.pair
+        return _by_core(core, body), _by_reference(reference, body)
 
     def corruptible(self) -> list[tuple[str, tuple[int, int]]]:
         """Each witness tensor of the first segment with its last existing cell."""
         circuit = decode(self.raw[0])
         shapes = [(t.name, t.shape) for t in circuit.tensors if t.source == WITNESS]
         return [(name, tuple(np.argwhere(shape.mask())[-1].tolist())) for name, shape in shapes]
-
-    def witness(self) -> dict[str, np.ndarray]:
-        """The first segment's, in plain Python."""
-        return evaluate(self.raw[0], {n: self.given[n] for n in ("q", "k", "v", "x")})
 
 
 def _by_core(statement: Any, body: bytes) -> Outcome:

@@ -121,6 +121,9 @@ def verify(
         Optional[str],  # noqa: UP045
         typer.Option(help="The pinned SHA-256 of the public file, in hexadecimal."),
     ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Check with the slow verifier in plain Python instead.")
+    ] = False,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
@@ -133,6 +136,7 @@ def verify(
         challenge=challenge,
         any_statement=any_statement,
         public_hash=public_hash,
+        reference=reference,
         threads=threads,
         as_json=json,
     )

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.cli.output import amount, emit, note
 from assay.cli.provider import numbers
+from assay.errors import PublicFileError, RequestError
+
+if TYPE_CHECKING:
+    from assay.public import PublicModel
 
 
 def challenge(
@@ -42,19 +47,19 @@ def verify(
     challenge: Path | None,
     any_statement: bool,
     public_hash: str | None,
+    reference: bool,
     threads: int,
     as_json: bool,
 ) -> None:
     """`assay verify`."""
+    model = _pinned(public, public_hash)
+    if reference:
+        _verify_by_reference(proof, model, None if any_statement else challenge, as_json=as_json)
+        return
     from assay import _core
-    from assay.errors import PublicFileError
-    from assay.public import PublicModel
     from assay.verify import verify as check
 
     _core.set_threads(threads)
-    model = PublicModel.load(public)
-    if public_hash is not None and public_hash.lower() != model.hash.hex():
-        raise PublicFileError("public-not-pinned", f"{public} is not the public file that was pinned")
     start = time.perf_counter()
     found = check(proof, public=model, challenge=challenge, any_statement=any_statement)
     seconds = time.perf_counter() - start
@@ -76,3 +81,41 @@ def verify(
     if any_statement:
         lines.append("  nothing was compared: this is the statement that the proof itself names")
     emit(as_json, {**found.to_dict(), "verify_s": seconds}, lines)
+
+
+def _pinned(public: Path, public_hash: str | None) -> PublicModel:
+    from assay.public import PublicModel
+
+    model = PublicModel.load(public)
+    if public_hash is not None and public_hash.lower() != model.hash.hex():
+        raise PublicFileError("public-not-pinned", f"{public} is not the public file that was pinned")
+    return model
+
+
+def _verify_by_reference(proof: Path, model: PublicModel, challenge: Path | None, *, as_json: bool) -> None:
+    """The verifier in plain Python, without the extension."""
+    from assay.reference import verify as check
+
+    if challenge is None:
+        raise RequestError("no-challenge", "the reference verifier always compares with a challenge")
+    start = time.perf_counter()
+    found = check(proof, public=model, challenge=challenge)
+    seconds = time.perf_counter() - start
+    payload = {
+        "verdict": "accepted",
+        "verifier": "reference",
+        "layers": found.fields["layers"],
+        "totals": list(found.body.totals),
+        "profile": found.fields["profile"],
+        "security_bits": found.body.security_bits,
+        "security_terms": found.body.security_terms,
+        "public_hash": model.hash.hex(),
+        "record_root": found.fields["record_root"].hex(),
+        "verify_s": seconds,
+    }
+    layers = ", ".join(map(str, found.fields["layers"]))
+    lines = [
+        f"accepted by the reference verifier: layers {layers} of the model {model.hash.hex()[:16]}",
+        f"  {found.fields['profile']}: {found.body.security_bits:.1f} bits; {seconds:.1f} s",
+    ]
+    emit(as_json, payload, lines)

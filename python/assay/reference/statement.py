@@ -85,7 +85,7 @@ class Opened:
 
 
 class Plan:
-    """Tables, commitments and places in the stack; `MalformedError` where a statement does not fit together."""
+    """Tables, commitments and places in the stack; raises `MalformedError`."""
 
     def __init__(self, statement: Statement) -> None:
         _check(statement)

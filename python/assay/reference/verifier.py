@@ -38,7 +38,7 @@ class Accepted:
 
 
 def verify_body(statement: Statement, body: bytes) -> Accepted:
-    """Checks a body; raises `VerificationError`, or `MalformedError` where the statement itself is refused."""
+    """Checks a body; raises `VerificationError`, `MalformedError` if it is the statement that is refused."""
     plan = Plan(statement)
     m = Messages(body, Transcript(statement.encoded()), statement.degree)
     roots = [statement.weights.root, statement.boundaries.root]
