@@ -1,7 +1,7 @@
 """Makes the golden files anew: python tests/compat/make.py FOLDER
 
-Weights, tokens and layer are fixed; keys, salts, nonce and time are the operating system's, so no two runs give
-the same bytes. Files of a format version that was released are never replaced: a new version gets a folder of
+Weights, tokens and layer are fixed; keys, salts, nonce and time are the operating system's, so no two runs
+give the same bytes. Files of a version that was released are never replaced: a new version gets a folder of
 its own.
 """
 

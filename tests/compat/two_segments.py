@@ -122,25 +122,21 @@ class Committed:
         self.prover.set_codeword(part, np.frombuffer(b"".join(batches), dtype="u1"))
 
 
+def slot(given: Mapping[str, np.ndarray], name: str, kind: type) -> tuple[str, np.ndarray, int]:
+    """Cells of a tensor by its name."""
+    return name, padded(given[name], kind), given[name].shape[1]
+
+
 class TwoSegments:
     """The statement in both forms, an honest proof, and others."""
 
     def __init__(self, degree: int, bits: float = 1.0) -> None:
         self.degree, self.bits = degree, bits
         given = cells()
-        first, second = ("q", "k", "v", "x"), ("y", "z")
         self.raw = (first_circuit(), second_circuit())
-        weights = [
-            [self._slot(given, "unused", np.int16)],
-            [self._slot(given, n, np.int16) for n in ("gain", "w")],
-        ]
-        boundaries = [[self._slot(given, n, np.int64) for n in names] for names in (first, second)]
-        self.weights = Committed("weights", weights)
-        self.boundaries = Committed("boundaries", boundaries)
-
-    @staticmethod
-    def _slot(given: Mapping[str, np.ndarray], name: str, kind: type) -> tuple[str, np.ndarray, int]:
-        return name, padded(given[name], kind), given[name].shape[1]
+        weights, boundaries = (("unused",), ("gain", "w")), (("q", "k", "v", "x"), ("y", "z"))
+        self.weights = Committed("weights", [[slot(given, n, np.int16) for n in p] for p in weights])
+        self.boundaries = Committed("boundaries", [[slot(given, n, np.int64) for n in p] for p in boundaries])
 
     def core(self) -> Any:
         circuits = [_core.Circuit(raw) for raw in self.raw]

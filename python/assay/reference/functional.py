@@ -9,7 +9,7 @@ eq(r, cell) splits into a factor for the block and one for the position in it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -133,22 +133,22 @@ class Part:
         return (self.weights.rows * combined * sums).scalar() * self.factor
 
 
-@dataclass
+@dataclass(frozen=True)
 class Claim:
-    """sum of parts = value."""
+    """The sum of the parts has this value."""
 
-    parts: list[Part] = field(default_factory=list)
-    value: Ext | None = None
+    parts: list[Part]
+    value: Ext
 
 
 class Functionals:
-    """Adds wires and polynomials of one circuit to claims; what it returns is known to the verifier."""
+    """Adds wires and polynomials of one circuit to parts; what it returns is known to the verifier."""
 
     def __init__(self, circuit: Circuit, first_block: list[int], degree: int) -> None:
         self.circuit, self.first_block = circuit, first_block
         self.zero = Ext.of(0, degree)
 
-    def wire(self, claim: Claim, index: int, d: Domain, w: Weights, factor: Ext | None = None) -> Ext:
+    def wire(self, parts: list[Part], index: int, d: Domain, w: Weights, factor: Ext | None = None) -> Ext:
         """factor * wire(d, w)."""
         wire = self.circuit.wires[index]
         factor = Ext.of(1, len(self.zero.c)) if factor is None else factor
@@ -157,12 +157,12 @@ class Functionals:
             own = Domain(d.rows, d.cols, shape.causal, shape.divisor, shape.window)
             tensors = tuple((c, self.first_block[t]) for c, t in wire.terms)
             size = (d.rows, -(-d.cols // BLOCK))
-            claim.parts.append(Part(both(bounds(d), bounds(own)), w, factor, tensors, size))
+            parts.append(Part(both(bounds(d), bounds(own)), w, factor, tensors, size))
         if wire.constant == 0:
             return self.zero
         return factor * wire.constant * indicator(d, w)
 
-    def poly(self, claim: Claim, poly: Poly, d: Domain, w: Weights, factor: Ext) -> Ext:
+    def poly(self, parts: list[Part], poly: Poly, d: Domain, w: Weights, factor: Ext) -> Ext:
         """factor * a polynomial of degree one."""
         known = self.zero
         for c, operands in poly:
@@ -171,8 +171,8 @@ class Functionals:
                 continue
             kind, _, index = operands[0]
             if kind == CELL:
-                known += self.wire(claim, index, d, w, factor * c)
+                known += self.wire(parts, index, d, w, factor * c)
             else:
                 sums = row_totals(d, w) if kind == ROW else column_totals(d, w)
-                known += self.wire(claim, index, full(1, sums.shape[0]), vector(sums), factor * c)
+                known += self.wire(parts, index, full(1, sums.shape[0]), vector(sums), factor * c)
         return known

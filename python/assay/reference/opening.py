@@ -43,7 +43,6 @@ def reduction(m: Messages, plan: Plan, claims: list[Claim]) -> tuple[list[Ext], 
     gamma = m.challenge("opening.gamma")
     batched, power = Ext.of(0, m.degree), Ext.of(1, m.degree)
     for claim in claims:
-        assert claim.value is not None
         batched += claim.value * power
         power *= gamma
     shape = Shape("opening", 2, [None] * (LOG_BLOCK + plan.block_bits))

@@ -25,6 +25,7 @@ from assay.reference.functional import (
     Claim,
     Functionals,
     Leaves,
+    Part,
     Weights,
     bounds,
     full,
@@ -41,7 +42,7 @@ ZeroCheck = tuple[str, Domain, list[Poly]]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """alpha - id - beta c_0 - beta^2 c_1 - ...; `table_ids` of the circuit's tables."""
+    """Of a tuple in a table: alpha - id - beta c_0 - beta^2 c_1 - ..."""
 
     alpha: Ext
     beta: Ext
@@ -114,9 +115,9 @@ class SegmentVerifier:
 
     def _claim(self, wire: int, d: Domain, w: Weights, value: Ext) -> None:
         """wire(d, w) = value."""
-        claim = Claim()
-        claim.value = value - self.f.wire(claim, wire, d, w)
-        self.claims.append(claim)
+        parts: list[Part] = []
+        known = self.f.wire(parts, wire, d, w)
+        self.claims.append(Claim(parts, value - known))
 
     # ---- zero-checks and einsums ----
 
@@ -237,18 +238,19 @@ class SegmentVerifier:
 
     def _linear(self, d: Domain, poly: Poly) -> None:
         """(C.4)"""
-        claim, w = Claim(), product(self._rows(d.rows), self._cols(d.cols))
-        claim.value = -self.f.poly(claim, poly, d, w, Ext.of(1, self.degree))
-        self.claims.append(claim)
+        parts: list[Part] = []
+        w = product(self._rows(d.rows), self._cols(d.cols))
+        known = self.f.poly(parts, poly, d, w, Ext.of(1, self.degree))
+        self.claims.append(Claim(parts, -known))
 
     def _row_sum(self, out: int, x: int) -> None:
         """(C.5)"""
-        claim, d = Claim(), shape_of(self.c.wires[x])
+        parts: list[Part] = []
+        d = shape_of(self.c.wires[x])
         rows = self._rows(d.rows)
-        known = self.f.wire(claim, x, d, product(rows, ones((d.cols,), self.degree)))
-        known += self.f.wire(claim, out, full(1, d.rows), vector(rows), Ext.of(-1, self.degree))
-        claim.value = -known
-        self.claims.append(claim)
+        known = self.f.wire(parts, x, d, product(rows, ones((d.cols,), self.degree)))
+        known += self.f.wire(parts, out, full(1, d.rows), vector(rows), Ext.of(-1, self.degree))
+        self.claims.append(Claim(parts, -known))
 
     def _total(self, name: str, wire: int) -> None:
         """(C.7)"""
@@ -269,14 +271,14 @@ class SegmentVerifier:
         tree = fraction_tree(self.m, where, layers)
         one = Ext.of(1, self.degree)
         require(tree.p == one, "lookup.numerator", where, "a leaf's numerator is not one")
-        claim = Claim()
-        claim.value = tree.q - self._denominators(claim, Leaves.at(tree.z, self.degree), table_ids, fp)
-        self.claims.append(claim)
+        parts: list[Part] = []
+        known = self._denominators(parts, Leaves.at(tree.z, self.degree), table_ids, fp)
+        self.claims.append(Claim(parts, tree.q - known))
         existing = sum(int((last - first).sum()) for first, last in map(bounds, domains))
         return tree.fraction - ((1 << layers) - existing)
 
-    def _denominators(self, claim: Claim, leaves: Leaves, table_ids: list[int], fp: Fingerprint) -> Ext:
-        """q at z: its functional goes into the claim, what is known is returned."""
+    def _denominators(self, parts: list[Part], leaves: Leaves, table_ids: list[int], fp: Fingerprint) -> Ext:
+        """q at z: its functional goes into the parts, what is known is returned."""
         known, base = Ext.of(1, self.degree), 0
         for _, table, d, columns in self.c.lookups:
             w = leaves.weights(base, d)
@@ -284,7 +286,7 @@ class SegmentVerifier:
             known += exists * (fp.alpha - table_ids[table]) - exists
             power = -fp.beta
             for column in columns:
-                known += self.f.poly(claim, column, d, w, power)
+                known += self.f.poly(parts, column, d, w, power)
                 power *= fp.beta
             base += blocks_of(d)
         return known
