@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from assay.layout import boundary_layout, padded
 from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import Cells, RegisteredModel, map_file
 from assay.prove.tokenizer import load_tokenizer
+from assay.public import PublicModel
 from assay.statement import circuit
 from assay.storage import make_folder, read_file, storage_errors, write_file, writing
 
@@ -162,17 +164,26 @@ def run_layers(model: RegisteredModel, tokens: Sequence[int], replaced: Mapping[
     boundaries: Boundaries = [
         scaled_embedding(model.embeddings(list(tokens)), public.config["hidden_size"], *fractions)
     ]
-    for layer in range(public.num_layers):
+    for layer, relations in enumerate(_circuits(public, len(tokens))):
         weights = {**model.layer_weights(layer), **_of_layer(replaced, layer)}
         name = f"boundary.{layer + 1}"
         try:
-            values = circuit(public, layer, len(tokens)).evaluate(
-                {f"boundary.{layer}": boundaries[-1], **weights}, [name]
-            )
+            values = relations.evaluate({f"boundary.{layer}": boundaries[-1], **weights}, [name])
         except _core.EvaluationError as error:
             raise InternalError("no-witness", f"layer {layer}, {error.args[0]}: {error.args[1]}") from error
         boundaries.append(values[name])
     return boundaries
+
+
+def _circuits(public: PublicModel, tokens: int) -> Iterator[_core.Circuit]:
+    """The circuits of all layers; each is built while the one before it is evaluated."""
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        upcoming = ahead.submit(circuit, public, 0, tokens)
+        for layer in range(public.num_layers):
+            ready = upcoming.result()
+            if layer + 1 < public.num_layers:
+                upcoming = ahead.submit(circuit, public, layer + 1, tokens)
+            yield ready
 
 
 def _of_layer(replaced: Mapping[str, Cells], layer: int) -> dict[str, Cells]:
