@@ -4,7 +4,6 @@
 
 #include "base/parallel.h"
 #include "base/result.h"
-#include "circuit/verifier.h"
 
 namespace assay {
 namespace {
@@ -342,7 +341,7 @@ Ext<D> SegmentProver<D>::prove_lookups(std::span<const uint32_t> table_ids, cons
 template <int D>
 Ext<D> SegmentProver<D>::prove(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp,
                                const std::function<void(const char*)>& lap) {
-  const auto [rows, cols] = SegmentVerifier<VerifierChannel<D>>::output_bits(c_);
+  const auto [rows, cols] = output_bits(c_);
   rho_.rows = channel_.challenges("segment.rows", rows);
   rho_.cols = channel_.challenges("segment.cols", cols);
   prove_products();

@@ -38,6 +38,23 @@ Domain shape_of(const Wire& w) { return {w.rows, w.cols, {}}; }
 
 }  // namespace
 
+std::pair<size_t, size_t> output_bits(const Circuit& c) {
+  size_t rows = 0, cols = 0;
+  const auto need = [&](size_t r, size_t k) {
+    rows = std::max<size_t>(rows, log2_ceil(r));
+    cols = std::max<size_t>(cols, log2_ceil(k));
+  };
+  for (const ZeroCheck& z : c.zero_checks) need(z.domain.rows, z.domain.cols);
+  for (const Linear& l : c.linears) need(l.domain.rows, l.domain.cols);
+  for (const RowSum& r : c.row_sums) need(c.wires[r.x].rows, 1);
+  for (const Einsum& e : c.einsums) {
+    const Wire& out = c.wires[e.out];
+    if (e.kind == EinsumKind::kRowDot) need(out.cols, 1);
+    else need(out.rows, out.cols);
+  }
+  return {rows, cols};
+}
+
 bool same_operand(const Operand& a, const Operand& b) {
   return a.map == b.map && a.id == b.id && a.argument == b.argument;
 }

@@ -20,6 +20,9 @@ struct OutputPoint {
   std::span<const Ext<D>> cols_for(size_t n) const { return std::span(cols).first(log2_ceil(n)); }
 };
 
+// Coordinates of the output point that the largest relation needs: (rows, columns).
+std::pair<size_t, size_t> output_bits(const Circuit& c);
+
 // The variables a sumcheck runs over.
 struct Extent {
   uint32_t rows = 1;

@@ -150,24 +150,6 @@ class SegmentVerifier {
   // The public outputs, in the order of the circuit.
   const std::vector<std::pair<std::string, uint64_t>>& totals() const { return totals_; }
 
-  // Coordinates of the output point that the largest relation needs: (rows, columns).
-  static std::pair<size_t, size_t> output_bits(const Circuit& c) {
-    size_t rows = 0, cols = 0;
-    const auto need = [&](size_t r, size_t k) {
-      rows = std::max<size_t>(rows, log2_ceil(r));
-      cols = std::max<size_t>(cols, log2_ceil(k));
-    };
-    for (const ZeroCheck& z : c.zero_checks) need(z.domain.rows, z.domain.cols);
-    for (const Linear& l : c.linears) need(l.domain.rows, l.domain.cols);
-    for (const RowSum& r : c.row_sums) need(c.wires[r.x].rows, 1);
-    for (const Einsum& e : c.einsums) {
-      const Wire& out = c.wires[e.out];
-      if (e.kind == EinsumKind::kRowDot) need(out.cols, 1);
-      else need(out.rows, out.cols);
-    }
-    return {rows, cols};
-  }
-
  private:
   Channel& channel_;
   std::string segment_;

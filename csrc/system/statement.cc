@@ -169,25 +169,16 @@ ProofSizes Plan::sizes(size_t claims) const {
   };
   for (const Segment& s : statement_->segments) {
     const Circuit& c = *s.circuit;
-    size_t rows = 0, cols = 0;
     for (const ZeroCheck& q : c.zero_checks) {
       z.zero_polys += q.polys.size();
       z.sumcheck_rounds += log2_ceil(q.domain.rows) + log2_ceil(q.domain.cols);
-      rows = std::max<size_t>(rows, q.domain.rows);
-      cols = std::max<size_t>(cols, q.domain.cols);
     }
     for (const Einsum& e : c.einsums) {
       const Extent x = einsum_extent(c, e);
       z.sumcheck_rounds += x.row_bits() + x.col_bits();
-      rows = std::max<size_t>({rows, c.wires[e.out].rows, c.wires[e.x].rows});
-      cols = std::max<size_t>(cols, c.wires[e.out].cols);
     }
-    for (const Linear& l : c.linears) {
-      rows = std::max<size_t>(rows, l.domain.rows);
-      cols = std::max<size_t>(cols, l.domain.cols);
-    }
-    for (const RowSum& r : c.row_sums) rows = std::max<size_t>(rows, c.wires[r.x].rows);
-    z.output_bits += log2_ceil(rows) + log2_ceil(cols);
+    const auto [rows, cols] = output_bits(c);
+    z.output_bits += rows + cols;
     z.lookups += c.lookup_count();
     tree(c.lookup_blocks());
   }

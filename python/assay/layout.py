@@ -17,6 +17,7 @@ from assay.profiles import Code
 
 BLOCK = 128
 MOST_PART_ROWS = 512
+MOST_PARTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,15 @@ def boundary_layout(config: Mapping[str, Any], code: Code, tokens: int) -> Layou
     return _placed(parts, code, cell_bytes=4)
 
 
+def embedding_parts(config: Mapping[str, Any], code: Code) -> int:
+    """How many parts the embedding falls into."""
+    most = max(1, MOST_PART_ROWS * code.row_blocks * BLOCK // padded(config["hidden_size"]))
+    return -(-int(config["vocab_size"]) // most)
+
+
 def _embedding_pieces(config: Mapping[str, Any], code: Code) -> list[tuple[str, int, int]]:
     vocabulary, hidden = config["vocab_size"], config["hidden_size"]
-    most = max(1, MOST_PART_ROWS * code.row_blocks * BLOCK // padded(hidden))
-    count = -(-vocabulary // most)
+    count = embedding_parts(config, code)
     step = -(-vocabulary // count)
     starts = range(0, vocabulary, step)
     return [(f"embedding.{i}", min(step, vocabulary - start), hidden) for i, start in enumerate(starts)]

@@ -19,7 +19,7 @@ from assay import framing
 from assay.circuits.scales import ModelScales
 from assay.errors import AssayError, PublicFileError
 from assay.framing import FormatError, Kind
-from assay.layout import Layout, weight_layout
+from assay.layout import MOST_PARTS, Layout, embedding_parts, weight_layout
 from assay.profiles import PROFILES, Code, Profile
 from assay.storage import read_file
 
@@ -151,11 +151,13 @@ class PublicModel:
         if values["profile"] not in PROFILES:
             raise FormatError("profile", f"the profile {values['profile']!r} is not known")
         code = _code(values["code"])
+        config = _checked_config(values["config"])
+        framing.ranged(embedding_parts(config, code), 1, MOST_PARTS, "the number of the embedding's parts")
         return cls(
             profile=PROFILES[values["profile"]],
             code=code,
-            config=_checked_config(values["config"]),
-            scales=_scales(values["scales"], values["config"]["num_layers"]),
+            config=config,
+            scales=_scales(values["scales"], config["num_layers"]),
             **{
                 name: framing.sized(values[name], 32, name)
                 for name in ("tokenizer_digest", "source_digest", "circuit_digest", "root")

@@ -374,3 +374,13 @@ def test_tags_in_a_statement_are_refused() -> None:
     with pytest.raises(VerificationError) as caught:
         ProofFile.from_bytes(framing.pack(Kind.PROOF, 0, head, tagged, b""))
     assert caught.value.code == "format.type"
+
+
+def test_an_embedding_of_too_many_parts_is_refused_before_it_is_laid_out(road: Road) -> None:
+    """A few kilobytes could otherwise ask for minutes of work."""
+    envelope = envelope_of(road.public, Kind.PUBLIC)
+    config = {**envelope["config"], "vocab_size": 1 << 24}
+    code = {**envelope["code"], "log_columns": 7, "random": 16, "log_coset": 8}
+    data = framing.pack(Kind.PUBLIC, 0, framing.encode({**envelope, "config": config, "code": code}))
+    with pytest.raises(PublicFileError, match="embedding's parts"):
+        PublicModel.from_bytes(data)
