@@ -1,6 +1,7 @@
 #include "system/statement.h"
 
 #include <algorithm>
+#include <set>
 
 namespace assay {
 namespace {
@@ -21,12 +22,22 @@ const Slot* find_slot(const LongLived& commitment, const Tensor& tensor) {
   throw Malformed{"no committed tensor is called " + tensor.name};
 }
 
+// Slots lie inside their parts, do not overlap, and no two have one name: a name means one tensor.
 void check_commitment(const LongLived& c, const CodeParams& code) {
+  std::set<std::string_view> names;
+  std::set<std::pair<uint32_t, uint64_t>> starts;
+  for (const Slot& s : c.slots) {
+    if (!names.insert(s.name).second) throw Malformed{"two slots are called " + s.name};
+    starts.emplace(s.part, s.first_block);
+  }
   for (const Slot& s : c.slots) {
     const Domain shape{s.rows, s.cols, {}};
     const uint64_t room = s.part < c.part_rows.size() ? c.part_rows[s.part] * code.row_blocks() : 0;
     if (s.rows == 0 || s.cols == 0 || shape.blocks() > room || s.first_block > room - shape.blocks())
       throw Malformed{"the slot " + s.name + " lies outside its part"};
+    const auto next = starts.upper_bound({s.part, s.first_block});
+    const bool overlaps = next != starts.end() && next->first == s.part && next->second < s.first_block + shape.blocks();
+    if (overlaps || starts.size() != c.slots.size()) throw Malformed{"the slot " + s.name + " overlaps another"};
   }
 }
 

@@ -581,6 +581,32 @@ TEST(changed_circuits) {
   CHECK(accepted > 100 && rejected > 20);
 }
 
+// A name means one tensor, and a cell belongs to one.
+TEST(slots_that_overlap_or_share_a_name) {
+  const auto refused = [](const std::function<void(std::vector<Slot>&)>& change) {
+    Setup setup(3, two_layers(3, 130), tiny_code(8));
+    change(setup.statement.weights.slots);
+    try {
+      Plan plan(setup.statement);
+    } catch (const Malformed&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(!refused([](std::vector<Slot>&) {}));
+  CHECK(refused([](std::vector<Slot>& s) { s.push_back(s[0]); }));
+  CHECK(refused([](std::vector<Slot>& s) {
+    s.push_back(s[0]);
+    s.back().name = "another";
+  }));
+  CHECK(refused([](std::vector<Slot>& s) {
+    s.push_back(s[0]);
+    s.back().name = "inside";
+    s.back().first_block += 1;
+    s.back().rows -= 1;
+  }));
+}
+
 // ---- The same bytes everywhere ----
 
 TEST(same_bytes_on_every_path) {

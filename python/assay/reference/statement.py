@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from assay.layout import Slot
 from assay.profiles import Code
@@ -201,6 +203,13 @@ def _witness_places(circuit: Circuit) -> tuple[list[int], int]:
     return places, at
 
 
+def _disjoint(slots: Sequence[Slot]) -> bool:
+    """Whether no two slots share a block or a name."""
+    placed = sorted((slot.part, slot.first_block, slot.first_block + slot.blocks) for slot in slots)
+    apart = all(a[0] < b[0] or a[2] <= b[1] for a, b in pairwise(placed))
+    return apart and len({slot.name for slot in slots}) == len(slots)
+
+
 def _check(s: Statement) -> None:
     _require(s.degree in (2, 3), "the extension's degree is not 2 or 3")
     _require(not s.code.invalid_reason(), f"code parameters: {s.code.invalid_reason()}")
@@ -211,6 +220,7 @@ def _check(s: Statement) -> None:
             inside = slot.rows > 0 and slot.cols > 0
             inside = inside and slot.first_block + slot.blocks <= room * s.code.row_blocks
             _require(inside, f"the slot {slot.name} lies outside its part")
+        _require(_disjoint(commitment.slots), f"slots of the {commitment.name} overlap or share a name")
     lookups = sum(blocks_of(d) for g in s.segments for _, _, d, _ in g.circuit.lookups) * BLOCK
     if lookups > MAX_LOOKUPS:  # only then count exactly
         lookups = sum(int(d.mask().sum()) for g in s.segments for _, _, d, _ in g.circuit.lookups)
