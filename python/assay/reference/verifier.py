@@ -7,7 +7,7 @@
     opening                opening.py: (O.1) to (O.4)
 
 field.py, transcript.py, statement.py and functional.py hold what these are made of. A failing check raises
-`VerificationError` with the code of the protocol's section 13, and the segment, relation and round at fault.
+`VerificationError` with the code of the protocol's section 14, and the segment, relation and round at fault.
 """
 
 from __future__ import annotations
