@@ -27,12 +27,14 @@ struct PyStatement {
   std::unique_ptr<Plan> plan;
 };
 
-PyStatement make(int degree, const CodeParams& code, double bits, const py::bytes& instance, LongLived weights,
-                 LongLived boundaries, const std::vector<std::pair<std::string, std::shared_ptr<Circuit>>>& segments) {
+PyStatement make(int degree, const CodeParams& code, double bits, const py::bytes& instance,
+                 LongLived weights, LongLived boundaries,
+                 const std::vector<std::pair<std::string, std::shared_ptr<Circuit>>>& segments, bool hiding) {
   PyStatement out{std::make_unique<Statement>(), nullptr};
   const auto bytes = span_of(instance);
   Statement& s = *out.statement;
   s.degree = degree;
+  s.hiding = hiding;
   s.code = code;
   s.required_bits = bits;
   s.instance.assign(bytes.begin(), bytes.end());
@@ -44,6 +46,7 @@ PyStatement make(int degree, const CodeParams& code, double bits, const py::byte
 }
 
 using Report = py::typing::Dict<py::str, py::object>;
+using OnColumns = py::typing::Callable<void(std::vector<uint32_t>)>;
 
 py::dict terms_dict(const std::vector<SecurityTerm>& terms) {
   py::dict d;
@@ -68,12 +71,14 @@ void change_counts(const PyChanges& changes, std::vector<int32_t>& counts) {
 void change_cells(const Circuit& c, const PyChanges& changes, Witness& w) {
   for (const auto& [name, cells] : changes) {
     if (name == kMultiplicities) continue;
-    const auto t = std::find_if(c.tensors.begin(), c.tensors.end(), [&](const Tensor& x) { return x.name == name; });
+    const auto t =
+        std::find_if(c.tensors.begin(), c.tensors.end(), [&](const Tensor& x) { return x.name == name; });
     if (t == c.tensors.end() || t->source != Source::kWitness)
       throw std::invalid_argument(name + " is no witness tensor");
     TensorData& data = w.tensors[static_cast<size_t>(t - c.tensors.begin())];
     for (const auto& [row, col, delta] : cells) {
-      if (row >= t->shape.rows || col >= t->shape.cols) throw std::invalid_argument(name + " has no such cell");
+      if (row >= t->shape.rows || col >= t->shape.cols)
+        throw std::invalid_argument(name + " has no such cell");
       data.set(row, col, data.at(row, col) + delta);
     }
   }
@@ -89,8 +94,9 @@ const int16_t* replaced_cells(const Statement& s, const std::string& name, const
 }
 
 Report prove(const PyStatement& s, const py::object& weights, const py::object& boundaries,
-               const py::bytes& seed, bool self_check, const std::map<std::string, py::array>& evaluate_with,
-               const PyChanges& corrupt) {
+             const py::bytes& seed, uint64_t counter, const std::optional<OnColumns>& on_columns,
+             bool self_check, const std::map<std::string, py::array>& evaluate_with,
+             const PyChanges& corrupt) {
   const auto w = weights.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
   const auto b = boundaries.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
   const auto bytes = span_of(seed);
@@ -98,8 +104,15 @@ Report prove(const PyStatement& s, const py::object& weights, const py::object& 
   PrgKey key;
   std::copy(bytes.begin(), bytes.end(), key.begin());
   ProveOptions options;
+  options.counter = counter;
   options.self_check = self_check;
-  for (const auto& [name, a] : evaluate_with) options.evaluate_with[name] = replaced_cells(*s.statement, name, a);
+  if (on_columns)
+    options.reveal = [&](std::span<const uint32_t> columns) {
+      const py::gil_scoped_acquire acquire;
+      (*on_columns)(std::vector<uint32_t>(columns.begin(), columns.end()));
+    };
+  for (const auto& [name, a] : evaluate_with)
+    options.evaluate_with[name] = replaced_cells(*s.statement, name, a);
   if (!corrupt.empty()) {
     options.corrupt = [&](size_t segment, Witness& witness) {
       if (segment == 0) change_cells(*s.statement->segments[0].circuit, corrupt, witness);
@@ -131,6 +144,7 @@ Report verify(const PyStatement& s, const py::bytes& body) {
     v = verify_body(*s.plan, bytes);
   }
   Report out;
+  out["counter"] = v.counter;
   out["security_bits"] = v.bits;
   out["security_terms"] = terms_dict(v.terms);
   py::list totals;
@@ -151,13 +165,20 @@ void add_system(py::module_& m) {
            "slots: (name, part, first block, rows, columns, bytes of a cell).");
   py::class_<PyStatement>(m, "Statement", "A batch of segments over the same commitments.")
       .def(py::init(&make), py::kw_only(), py::arg("degree"), py::arg("code"), py::arg("required_bits"),
-           py::arg("instance"), py::arg("weights"), py::arg("boundaries"), py::arg("segments"));
+           py::arg("instance"), py::arg("weights"), py::arg("boundaries"), py::arg("segments"),
+           py::arg("hiding") = true);
   m.def("prove", &prove, py::arg("statement"), py::arg("weights"), py::arg("boundaries"), py::arg("seed"),
-        py::kw_only(), py::arg("self_check") = true,
-        py::arg("evaluate_with") = std::map<std::string, py::array>{}, py::arg("corrupt") = PyChanges{},
-        "Prove a statement; returns the proof's body, seconds by step and counts. Only to show that the verifier "
-        "rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds "
-        "to cells of the first segment's witness, {tensor: [(row, column, what to add)]}, and to \"multiplicities\".");
+        py::kw_only(), py::arg("counter") = 0, py::arg("on_columns") = py::none(),
+        py::arg("self_check") = true, py::arg("evaluate_with") = std::map<std::string, py::array>{},
+        py::arg("corrupt") = PyChanges{},
+        "Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the "
+        "columns of the "
+        "long-lived commitments before anything of them is revealed; what it raises ends the proof. Only to "
+        "show that the verifier "
+        "rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt "
+        "adds "
+        "to cells of the first segment's witness, {tensor: [(row, column, what to add)]}, and to "
+        "\"multiplicities\".");
   m.def("verify", &verify, py::arg("statement"), py::arg("body"),
         "Check a proof's body against a statement; raises Rejected.");
 }

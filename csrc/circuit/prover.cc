@@ -11,16 +11,23 @@ namespace {
 template <class Use>
 void with_cells(const TensorData& t, Use use) {
   switch (t.type()) {
-    case CellType::kInt16: use(t.as<int16_t>()); break;
-    case CellType::kInt32: use(t.as<int32_t>()); break;
-    case CellType::kInt64: use(t.as<int64_t>()); break;
+    case CellType::kInt16:
+      use(t.as<int16_t>());
+      break;
+    case CellType::kInt32:
+      use(t.as<int32_t>());
+      break;
+    case CellType::kInt64:
+      use(t.as<int64_t>());
+      break;
   }
 }
 
 size_t padded(uint32_t cols) { return ceil_div(cols, kBlock) * kBlock; }
 
 // values[j] (+)= scale * wire[row, j]
-void add_wire_row(const Witness& w, const Wire& wire, int64_t scale, uint32_t row, std::span<int64_t> values) {
+void add_wire_row(const Witness& w, const Wire& wire, int64_t scale, uint32_t row,
+                  std::span<int64_t> values) {
   for (int64_t& v : values) v += scale * wire.constant;
   for (const auto& [coefficient, t] : wire.terms) {
     const int64_t c = scale * coefficient;
@@ -132,7 +139,8 @@ void subtract_multiples(const Ext<D>& factor, std::span<const int64_t> values, P
       q.c[d][j] = (F(q.c[d][j]) - factor.c[d] * F::from_i64(values[j])).v;
 }
 
-// The left operand of an einsum bound at rho: x[g, k] = sum over (a, m) of eq(rho, (a, g, m)) x[(a, g, m), k].
+// The left operand of an einsum bound at rho: x[g, k] = sum over (a, m) of eq(rho, (a, g, m)) x[(a, g, m),
+// k].
 template <int D>
 Vec<D> bind_left(const Witness& w, const Einsum& e, const Wire& x, std::span<const Ext<D>> rho) {
   const Vec<D> weights = truncated_eq<D>(rho, x.rows);
@@ -208,7 +216,8 @@ GridProver<D> SegmentProver<D>::einsum_prover(const Einsum& e) const {
   in.degree = 2;
   in.form.polys = {{{F::one(), {0, 1}}}};
   if (e.kind == EinsumKind::kRowDot) {
-    in.tables = {{Spread::kCells, wire_values(witness_, x), {}}, {Spread::kCells, wire_values(witness_, y), {}}};
+    in.tables = {{Spread::kCells, wire_values(witness_, x), {}},
+                 {Spread::kCells, wire_values(witness_, y), {}}};
     const auto rho = rho_.rows_for(x.rows);
     in.rho_rows.assign(rho.begin(), rho.end());
   } else {
@@ -240,11 +249,8 @@ GridProver<D> SegmentProver<D>::zero_check_prover(const ZeroCheck& z, const Ext<
     for (const Monomial& m : p) {
       auto& out = poly.emplace_back();
       out.coefficient = F::from_i64(m.coefficient);
-      for (const Operand& o : m.operands) {
-        uint32_t k = 0;
-        while (!same_operand(operands[k], o)) ++k;
-        out.operands.push_back(k);
-      }
+      for (const Operand& o : m.operands)
+        out.operands.push_back(static_cast<uint32_t>(operand_index(operands, o)));
     }
   }
   return GridProver<D>(std::move(in));
@@ -295,11 +301,13 @@ void SegmentProver<D>::prove_products() {
     const ZeroCheck& z = c_.zero_checks[i];
     const EndPoint<D> at(point, Extent{z.domain.rows, z.domain.cols});
     const std::vector<Operand> operands = distinct_operands(z);
+    Vec<D> values;
     for (size_t k = 0; k < operands.size(); ++k) {
-      const Ext<D> v = provers[c_.einsums.size() + i].value(k);
-      channel_.send("zero.operand", v);
-      add(operand_claim<D>(functionals_, segment_, z, operands[k], at), v);
+      values.push_back(provers[c_.einsums.size() + i].value(k));
+      channel_.send("zero.operand", values.back());
+      add(operand_claim<D>(functionals_, segment_, z, operands[k], at), values.back());
     }
+    for (const auto& [a, b] : cubic_products(z)) channel_.send("zero.product", values[a] * values[b]);
   }
 }
 
@@ -354,8 +362,7 @@ Ext<D> SegmentProver<D>::prove(std::span<const uint32_t> table_ids, const Finger
   rho_.cols = channel_.challenges("segment.cols", cols);
   prove_products();
   lap("products");
-  for (const Linear& l : c_.linears)
-    add(linear_claim<D>(functionals_, segment_, l, rho_), Ext<D>::zero());
+  for (const Linear& l : c_.linears) add(linear_claim<D>(functionals_, segment_, l, rho_), Ext<D>::zero());
   for (const RowSum& r : c_.row_sums)
     add(row_sum_claim<D>(functionals_, c_, segment_, r, rho_), Ext<D>::zero());
   for (const Total& t : c_.totals) send_total(t);

@@ -49,14 +49,23 @@ std::pair<size_t, size_t> output_bits(const Circuit& c) {
   for (const RowSum& r : c.row_sums) need(c.wires[r.x].rows, 1);
   for (const Einsum& e : c.einsums) {
     const Wire& out = c.wires[e.out];
-    if (e.kind == EinsumKind::kRowDot) need(out.cols, 1);
-    else need(out.rows, out.cols);
+    if (e.kind == EinsumKind::kRowDot)
+      need(out.cols, 1);
+    else
+      need(out.rows, out.cols);
   }
   return {rows, cols};
 }
 
 bool same_operand(const Operand& a, const Operand& b) {
   return a.map == b.map && a.id == b.id && a.argument == b.argument;
+}
+
+size_t operand_index(std::span<const Operand> operands, const Operand& o) {
+  const auto at =
+      std::find_if(operands.begin(), operands.end(), [&](const Operand& x) { return same_operand(x, o); });
+  check(at != operands.end(), "an operand that is not in the list");
+  return static_cast<size_t>(at - operands.begin());
 }
 
 std::vector<Operand> distinct_operands(const ZeroCheck& z) {
@@ -67,6 +76,19 @@ std::vector<Operand> distinct_operands(const ZeroCheck& z) {
         if (o.map != Map::kPublic &&
             std::none_of(out.begin(), out.end(), [&](const Operand& x) { return same_operand(x, o); }))
           out.push_back(o);
+  return out;
+}
+
+std::vector<std::pair<size_t, size_t>> cubic_products(const ZeroCheck& z) {
+  const std::vector<Operand> operands = distinct_operands(z);
+  std::vector<std::pair<size_t, size_t>> out;
+  for (const Poly& p : z.polys)
+    for (const Monomial& m : p) {
+      std::vector<size_t> sent;
+      for (const Operand& o : m.operands)
+        if (o.map != Map::kPublic) sent.push_back(operand_index(operands, o));
+      if (sent.size() == 3) out.emplace_back(sent[0], sent[1]);
+    }
   return out;
 }
 
@@ -246,32 +268,29 @@ Ext<D> evaluate_public(const Public& p, uint32_t divisor, const Domain& d, const
   return inner_product<D>(summed.data(), cols.data(), p.cols);
 }
 
-#define ASSAY_INSTANTIATE(D)                                                                               \
-  template SumcheckShape<D> zero_check_shape<D>(const ZeroCheck&, const OutputPoint<D>&);                  \
-  template SumcheckShape<D> einsum_shape<D>(const Circuit&, const Einsum&, const OutputPoint<D>&);         \
-  template std::pair<Claim<D>, Ext<D>> operand_claim<D>(const Functionals<D>&, std::string_view,           \
-                                                        const ZeroCheck&, const Operand&,                  \
-                                                        const EndPoint<D>&);                               \
-  template std::pair<Claim<D>, Ext<D>> einsum_output_claim<D>(const Functionals<D>&, const Circuit&,       \
-                                                              std::string_view, const Einsum&,             \
-                                                              const OutputPoint<D>&);                      \
-  template std::pair<Claim<D>, Ext<D>> einsum_left_claim<D>(const Functionals<D>&, const Circuit&,         \
-                                                            std::string_view, const Einsum&,               \
-                                                            const OutputPoint<D>&, const EndPoint<D>&);    \
-  template std::pair<Claim<D>, Ext<D>> einsum_right_claim<D>(const Functionals<D>&, const Circuit&,        \
-                                                             std::string_view, const Einsum&,              \
-                                                             const OutputPoint<D>&, const EndPoint<D>&);   \
-  template std::pair<Claim<D>, Ext<D>> linear_claim<D>(const Functionals<D>&, std::string_view,            \
-                                                       const Linear&, const OutputPoint<D>&);              \
-  template std::pair<Claim<D>, Ext<D>> row_sum_claim<D>(const Functionals<D>&, const Circuit&,             \
-                                                        std::string_view, const RowSum&,                   \
-                                                        const OutputPoint<D>&);                            \
-  template std::pair<Claim<D>, Ext<D>> total_claim<D>(const Functionals<D>&, const Circuit&,               \
-                                                      std::string_view, const Total&);                     \
-  template std::shared_ptr<const LeafWeights<D>> leaf_weights<D>(std::span<const Ext<D>>);                 \
-  template LookupClaim<D> lookup_claim<D>(const Functionals<D>&, const Circuit&, std::string_view,         \
-                                          std::span<const uint32_t>, const Fingerprint<D>&,                \
-                                          std::span<const Ext<D>>);                                        \
+#define ASSAY_INSTANTIATE(D)                                                                             \
+  template SumcheckShape<D> zero_check_shape<D>(const ZeroCheck&, const OutputPoint<D>&);                \
+  template SumcheckShape<D> einsum_shape<D>(const Circuit&, const Einsum&, const OutputPoint<D>&);       \
+  template std::pair<Claim<D>, Ext<D>> operand_claim<D>(                                                 \
+      const Functionals<D>&, std::string_view, const ZeroCheck&, const Operand&, const EndPoint<D>&);    \
+  template std::pair<Claim<D>, Ext<D>> einsum_output_claim<D>(                                           \
+      const Functionals<D>&, const Circuit&, std::string_view, const Einsum&, const OutputPoint<D>&);    \
+  template std::pair<Claim<D>, Ext<D>> einsum_left_claim<D>(const Functionals<D>&, const Circuit&,       \
+                                                            std::string_view, const Einsum&,             \
+                                                            const OutputPoint<D>&, const EndPoint<D>&);  \
+  template std::pair<Claim<D>, Ext<D>> einsum_right_claim<D>(const Functionals<D>&, const Circuit&,      \
+                                                             std::string_view, const Einsum&,            \
+                                                             const OutputPoint<D>&, const EndPoint<D>&); \
+  template std::pair<Claim<D>, Ext<D>> linear_claim<D>(const Functionals<D>&, std::string_view,          \
+                                                       const Linear&, const OutputPoint<D>&);            \
+  template std::pair<Claim<D>, Ext<D>> row_sum_claim<D>(                                                 \
+      const Functionals<D>&, const Circuit&, std::string_view, const RowSum&, const OutputPoint<D>&);    \
+  template std::pair<Claim<D>, Ext<D>> total_claim<D>(const Functionals<D>&, const Circuit&,             \
+                                                      std::string_view, const Total&);                   \
+  template std::shared_ptr<const LeafWeights<D>> leaf_weights<D>(std::span<const Ext<D>>);               \
+  template LookupClaim<D> lookup_claim<D>(const Functionals<D>&, const Circuit&, std::string_view,       \
+                                          std::span<const uint32_t>, const Fingerprint<D>&,              \
+                                          std::span<const Ext<D>>);                                      \
   template Ext<D> evaluate_public<D>(const Public&, uint32_t, const Domain&, const EndPoint<D>&)
 ASSAY_INSTANTIATE(2);
 ASSAY_INSTANTIATE(3);

@@ -48,9 +48,13 @@ inline Extent einsum_extent(const Circuit& c, const Einsum& e) {
 }
 
 bool same_operand(const Operand& a, const Operand& b);
+// The place of an operand in a list that has it.
+size_t operand_index(std::span<const Operand> operands, const Operand& o);
 
 // The distinct wire operands of a zero-check, in order of appearance: one value is sent for each.
 std::vector<Operand> distinct_operands(const ZeroCheck& z);
+// For each monomial of three of these, in order: its first two, by their places.
+std::vector<std::pair<size_t, size_t>> cubic_products(const ZeroCheck& z);
 int degree(const ZeroCheck& z);
 
 // rho for each round of the two kinds of sumcheck.

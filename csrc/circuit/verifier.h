@@ -8,6 +8,7 @@
 //   (C.6) lookup       p(z) = 1,  q(z) = alpha - id - beta c_0(z) - beta^2 c_1(z) - ...  where leaf z exists,
 //                      q(z) = 1 elsewhere, so that the absent leaves add their number to the sum
 //   (C.7) total        public output = sum over existing cells of x[i, j]
+//   (C.8) t = a b for the first two of a monomial's three operands; the monomial is then t c
 #pragma once
 
 #include "circuit/relations.h"
@@ -24,7 +25,11 @@ class SegmentVerifier {
 
   SegmentVerifier(Channel& channel, std::string_view segment, const Circuit& circuit,
                   std::span<const size_t> first_block, Claims& claims)
-      : channel_(channel), segment_(segment), c_(circuit), functionals_(circuit, first_block), claims_(claims) {}
+      : channel_(channel),
+        segment_(segment),
+        c_(circuit),
+        functionals_(circuit, first_block),
+        claims_(claims) {}
 
   // Returns the segment's share F of the lookup sum.
   Value verify(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {
@@ -56,7 +61,7 @@ class SegmentVerifier {
     const Where where{segment_, t.name};
     Reader bytes(channel_.receive_bytes("total", sizeof(uint64_t), where));
     const uint64_t value = bytes.u64();
-    if (value >= kModulus) channel_.reject("format.field", where, "a field element is not canonical");
+    channel_.require(value < kModulus, "format.field", where, "a field element is not canonical");
     totals_.emplace_back(t.name, value);
     add(total_claim<D>(functionals_, c_, segment_, t), Value{} + Ext<D>(F(value)));
   }
@@ -101,40 +106,59 @@ class SegmentVerifier {
       values.push_back(channel_.receive("zero.operand", where));
       add(operand_claim<D>(functionals_, segment_, z, o, at), values.back());
     }
+    const std::vector<Value> products = receive_products(z, values, where);
     Value total{};
     Ext<D> power = Ext<D>::one();
+    size_t used = 0;
     for (const Poly& p : z.polys) {
-      for (const Monomial& m : p)
-        total = total + evaluate(m, z.domain, operands, values, at) * (power * F::from_i64(m.coefficient));
+      for (const Monomial& m : p) {
+        std::vector<Value> factors = sent_factors(m, operands, values);
+        if (factors.size() == 3) factors = {products[used++], factors[2]};
+        total =
+            total + product(factors) * (known_factor(m, z.domain, at) * power * F::from_i64(m.coefficient));
+      }
       power *= lambda;
     }
     channel_.require_zero(sum - total, "sumcheck.zero", where, "the relation does not hold");
   }
 
-  // The product of a monomial's operands at the end point.
-  Value evaluate(const Monomial& m, const Domain& d, std::span<const Operand> operands,
-                 std::span<const Value> values, const EndPoint<D>& at) {
-    Ext<D> known = Ext<D>::one();
-    Value product{};
-    bool any = false;
-    for (const Operand& o : m.operands) {
-      if (o.map == Map::kPublic) {
-        known *= evaluate_public<D>(c_.publics[o.id], o.argument, d, at);
-        continue;
-      }
-      size_t k = 0;
-      while (!same_operand(operands[k], o)) ++k;
-      product = any ? channel_.product(product, values[k]) : values[k];
-      any = true;
+  // (C.8)
+  std::vector<Value> receive_products(const ZeroCheck& z, std::span<const Value> values, const Where& where) {
+    std::vector<Value> out;
+    for (const auto& [a, b] : cubic_products(z)) {
+      out.push_back(channel_.receive("zero.product", where));
+      channel_.require_zero(channel_.product(values[a], values[b]) - out.back(), "sumcheck.product", where,
+                            "a product of two operands is wrong");
     }
-    if (any) return product * known;
+    return out;
+  }
+
+  std::vector<Value> sent_factors(const Monomial& m, std::span<const Operand> operands,
+                                  std::span<const Value> values) {
+    std::vector<Value> out;
+    for (const Operand& o : m.operands)
+      if (o.map != Map::kPublic) out.push_back(values[operand_index(operands, o)]);
+    return out;
+  }
+
+  // Of at most two messages; of none, one.
+  Value product(const std::vector<Value>& factors) {
+    if (factors.empty()) return Value{} + Ext<D>::one();
+    return factors.size() == 1 ? factors[0] : channel_.product(factors[0], factors[1]);
+  }
+
+  // The public operands of a monomial at the end point; without any operand, the indicator of the domain.
+  Ext<D> known_factor(const Monomial& m, const Domain& d, const EndPoint<D>& at) {
     if (m.operands.empty()) {
       CellWeights<D> w;
       w.rows = row_weights_at<D>(at.rows, d.rows);
       w.cols = ColumnWeights<D>::from_point(at.cols, d.cols);
-      known = indicator(d, w);
+      return indicator(d, w);
     }
-    return Value{} + known;
+    Ext<D> known = Ext<D>::one();
+    for (const Operand& o : m.operands)
+      if (o.map == Map::kPublic) known *= evaluate_public<D>(c_.publics[o.id], o.argument, d, at);
+    return known;
   }
 
   Value verify_lookups(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {

@@ -21,11 +21,25 @@ double query_bits(const CodeParams& code) {
   const double n = static_cast<double>(code.length());
   const double agree = (n + static_cast<double>(code.message())) / 2;
   double bits = 0;
-  for (uint32_t q = 0; q < code.queries; ++q) bits -= std::log2((agree - q) / (n - q));
+  for (uint32_t q = 0; q < code.queries; ++q) bits += avoidance_bits(agree, n, q);
   return bits;
 }
 
+void add_tableau_terms(const ProofSizes& s, std::vector<SecurityTerm>& terms) {
+  const double e = field_bits(s.degree);
+  const auto d = [](uint64_t x) { return static_cast<double>(x); };
+  terms.push_back({"tableau: queries", s.tableau_query_bits});
+  terms.push_back(
+      {"tableau: proximity gap", fraction_bits((log2_ceil(s.tableau_rows) + 1) * d(s.tableau_length), e)});
+  terms.push_back({"tableau: constraints", fraction_bits(d(s.constraints), e)});
+  terms.push_back({"tableau: products", fraction_bits(d(s.product_rows), e)});
+}
+
 }  // namespace
+
+double avoidance_bits(double agree, double length, uint32_t q) {
+  return -std::log2((agree - q) / (length - q));
+}
 
 std::string invalid_reason(const CodeParams& p) {
   if (p.log_columns < kLogBlock || p.log_columns > 24) return "log_columns is not in 7..24";
@@ -43,7 +57,7 @@ std::vector<SecurityTerm> security_terms(const CodeParams& code, const ProofSize
   const double row_bits = log2_ceil(s.stack_rows);
   const double block_bits = log2_ceil(s.stack_blocks);
   const auto d = [](uint64_t x) { return static_cast<double>(x); };
-  return {
+  std::vector<SecurityTerm> terms = {
       {"opening: queries", query_bits(code)},
       {"opening: proximity gap", fraction_bits((row_bits + 1) * d(code.length()), e)},
       {"opening: claim batching", fraction_bits(d(s.claims), e)},
@@ -54,6 +68,8 @@ std::vector<SecurityTerm> security_terms(const CodeParams& code, const ProofSize
       {"lookups: fingerprints", fraction_bits(d((s.lookups + s.table_rows) * (s.table_columns + 1)), e)},
       {"lookups: trees", fraction_bits(4 * d(s.tree_layers_squared), e)},
   };
+  if (s.hiding) add_tableau_terms(s, terms);
+  return terms;
 }
 
 double security_bits(const std::vector<SecurityTerm>& terms) {

@@ -34,19 +34,29 @@ struct SecurityTerm {
 
 // What the terms depend on, from the actual statement.
 struct ProofSizes {
-  int degree = 3;               // of the extension
-  uint64_t claims = 0;          // opened together
-  uint64_t stack_rows = 0;      // rows of all opened parts
+  int degree = 3;           // of the extension
+  uint64_t claims = 0;      // opened together
+  uint64_t stack_rows = 0;  // rows of all opened parts
   uint64_t stack_blocks = 0;
-  uint64_t zero_polys = 0;      // polynomials batched by powers of one challenge, over all segments
-  uint64_t output_bits = 0;     // coordinates of the output points, over all segments
+  uint64_t zero_polys = 0;       // polynomials batched by powers of one challenge, over all segments
+  uint64_t output_bits = 0;      // coordinates of the output points, over all segments
   uint64_t sumcheck_rounds = 0;  // relations times rounds, over all segments
   uint64_t sumcheck_degree = 3;
-  uint64_t lookups = 0;          // leaves that exist, over all segments
+  uint64_t lookups = 0;  // leaves that exist, over all segments
   uint64_t table_rows = 0;
-  uint64_t table_columns = 5;    // degree in beta of the widest fingerprint
+  uint64_t table_columns = 5;        // degree in beta of the widest fingerprint
   uint64_t tree_layers_squared = 0;  // sum over trees of layers^2
+  bool hiding = false;               // the rest is there in hiding proofs alone
+  double tableau_query_bits = 0;
+  uint64_t tableau_rows = 0;
+  uint64_t tableau_length = 0;
+  uint64_t constraints = 0;  // those of the products' operands included
+  uint64_t product_rows = 0;
 };
+
+// -log2 of the chance that a random column, none of the q distinct ones drawn before, is among the `agree` of
+// `length` in which a wrong word agrees with the right one, as those were.
+double avoidance_bits(double agree, double length, uint32_t q);
 
 // Round-by-round errors; docs/spec/soundness.md derives each.
 std::vector<SecurityTerm> security_terms(const CodeParams& code, const ProofSizes& sizes);

@@ -5,6 +5,7 @@
 
 #include "base/parallel.h"
 #include "base/result.h"
+#include "commit/prover_mask.h"
 #include "sumcheck/prover.h"
 
 namespace assay {
@@ -15,9 +16,15 @@ constexpr size_t kPrgBlock = 64;
 template <class Use>
 void with_cells(const SlotCells& slot, Use use) {
   switch (slot.type) {
-    case CellType::kInt16: use(static_cast<const int16_t*>(slot.data)); break;
-    case CellType::kInt32: use(static_cast<const int32_t*>(slot.data)); break;
-    case CellType::kInt64: use(static_cast<const int64_t*>(slot.data)); break;
+    case CellType::kInt16:
+      use(static_cast<const int16_t*>(slot.data));
+      break;
+    case CellType::kInt32:
+      use(static_cast<const int32_t*>(slot.data));
+      break;
+    case CellType::kInt64:
+      use(static_cast<const int64_t*>(slot.data));
+      break;
   }
 }
 
@@ -74,6 +81,8 @@ void absorb_rows(ColumnHasher& hasher, const F* words, size_t n) {
   hasher.absorb(rows);
 }
 
+}  // namespace
+
 std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key) {
   Buffer<uint8_t> salts(hasher.columns() * kSaltSize);
   const std::span<uint8_t> bytes(salts.data(), salts.size());
@@ -88,8 +97,6 @@ std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index
   return out;
 }
 
-}  // namespace
-
 std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                                  size_t part_index, const PrgKey& key, const CodewordSink& sink,
                                  bool want_codeword) {
@@ -101,8 +108,7 @@ std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, 
     const size_t n = std::min<size_t>(batch, part.rows - row), symbols = n * code.length();
     encode_rows(code, rs, part, part_index, key, row, n, words.data());
     absorb_rows(hasher, words.data(), n);
-    if (want_codeword)
-      transpose({words.data(), symbols}, n, code.length(), {by_column.data(), symbols});
+    if (want_codeword) transpose({words.data(), symbols}, n, code.length(), {by_column.data(), symbols});
     if (sink) sink(row + n, {by_column.data(), want_codeword ? symbols : 0});
   }
   return salted_digests(hasher, part_index, key);
@@ -258,7 +264,8 @@ const StackedSlot& slot_of(const std::vector<StackedSlot>& slots, size_t block) 
 
 // Pass 1: for each group, the 128 sums over its blocks.
 template <int D>
-std::vector<Vec<D>> sum_blocks(const CombinedFunctional<D>& functional, const std::vector<StackedSlot>& slots) {
+std::vector<Vec<D>> sum_blocks(const CombinedFunctional<D>& functional,
+                               const std::vector<StackedSlot>& slots) {
   struct Task {
     size_t group, begin, end;
     const StackedSlot* slot;
@@ -415,7 +422,9 @@ class ReductionProver final : public RoundProver<D> {
  public:
   ReductionProver(const CombinedFunctional<D>& functional, const std::vector<StackedSlot>& slots,
                   const Stack& stack)
-      : functional_(functional), slots_(slots), stack_(stack),
+      : functional_(functional),
+        slots_(slots),
+        stack_(stack),
         groups_(functional, sum_blocks<D>(functional, slots)) {}
 
   Vec<D> round() override { return blocks_ ? blocks_->round() : groups_.round(); }
@@ -441,9 +450,9 @@ class ReductionProver final : public RoundProver<D> {
 }  // namespace
 
 template <int D>
-void prove_opening(ProverChannel<D>& channel, const Stack& stack, const ReedSolomon& rs,
-                   std::span<const ProverCommitment* const> commitments,
-                   const ClaimList<D, Ext<D>>& claims) {
+void send_combination(ProverChannel<D>& channel, const Stack& stack,
+                      std::span<const ProverCommitment* const> commitments,
+                      const ClaimList<D, Ext<D>>& claims, const OpeningMask<D>* mask) {
   const Ext<D> gamma = channel.challenge("opening.gamma");
   const auto functional = CombinedFunctional<D>::combine(claims.claims, gamma);
   const auto slots = stacked_slots(stack, commitments);
@@ -454,19 +463,24 @@ void prove_opening(ProverChannel<D>& channel, const Stack& stack, const ReedSolo
   const Vec<D> point = prove_sumchecks<D>(channel, provers, std::span(&shape, 1));
   channel.send("opening.value", reduction.value());
 
-  const Vec<D> rows = eq_vector<D>(std::span(point).subspan(stack.code().log_columns));
+  const unsigned log_columns = stack.code().log_columns;
+  Vec<D> rows = eq_vector<D>(std::span(point).subspan(log_columns));
+  if (mask != nullptr) {
+    const Vec<D> cols = eq_vector<D>(std::span(point).first(log_columns));
+    channel.send("opening.mask", inner_product<D>(mask->symbols().data(), cols.data(), cols.size()));
+    const Ext<D> rho = channel.challenge("opening.rho");
+    for (Ext<D>& weight : rows) weight *= rho;
+  }
   Vec<D> u = combine_rows<D>(stack, commitments, rows);
   add_random_rows<D>(stack, commitments, rows, u);
-  channel.send("opening.u", u);
-  const auto columns = channel.transcript().challenge_indices("opening.columns", stack.code().queries,
-                                                              stack.code().length());
-  for (size_t c = 0; c < commitments.size(); ++c)
-    channel.append(commitments[c]->open_columns(rs, stack.commitments()[c].opened, columns));
+  if (mask != nullptr)
+    for (size_t k = 0; k < u.size(); ++k) u[k] += mask->symbols()[k];
+  channel.send_public("opening.u", u);
 }
 
-template void prove_opening<2>(ProverChannel<2>&, const Stack&, const ReedSolomon&,
-                               std::span<const ProverCommitment* const>, const ClaimList<2, Ext<2>>&);
-template void prove_opening<3>(ProverChannel<3>&, const Stack&, const ReedSolomon&,
-                               std::span<const ProverCommitment* const>, const ClaimList<3, Ext<3>>&);
+template void send_combination<2>(ProverChannel<2>&, const Stack&, std::span<const ProverCommitment* const>,
+                                  const ClaimList<2, Ext<2>>&, const OpeningMask<2>*);
+template void send_combination<3>(ProverChannel<3>&, const Stack&, std::span<const ProverCommitment* const>,
+                                  const ClaimList<3, Ext<3>>&, const OpeningMask<3>*);
 
 }  // namespace assay

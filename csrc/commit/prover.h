@@ -26,7 +26,8 @@ struct PartCells {
   std::vector<SlotCells> slots;  // by first_block
 };
 
-// Streams of a commitment's secret randomness: the random coefficients of row i of part p, the salts of part p.
+// Streams of a commitment's secret randomness: the random coefficients of row i of part p, the salts of part
+// p.
 inline uint64_t row_stream(size_t part, size_t row) { return (uint64_t{part} << 32) | row; }
 inline uint64_t salt_stream(size_t part) { return (uint64_t{part} << 32) | 0xFFFFFFFFU; }
 
@@ -51,6 +52,8 @@ std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, 
 std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                             size_t part_index, const PrgKey& key, std::span<const uint32_t> columns);
 
+// The digests of all columns a hasher has taken in, with the salts of a part.
+std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key);
 std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t column);
 
 // A commitment to all parts at hand. Digests of parts are given (long-lived commitments keep them) or
@@ -89,20 +92,25 @@ class ProverCommitment {
   std::vector<PartCells> parts_;
   PrgKey key_;
   std::optional<MerkleTree> tree_;
-  std::vector<std::span<const Digest>> digests_;          // per part; empty: recompute
+  std::vector<std::span<const Digest>> digests_;     // per part; empty: recompute
   std::vector<std::span<const uint8_t>> codewords_;  // stored, per part
   std::vector<Buffer<F>> kept_;                      // in memory, per part, row by row
 };
 
-// Settles all claims: the prover of OpeningVerifier.
 template <int D>
-void prove_opening(ProverChannel<D>& channel, const Stack& stack, const ReedSolomon& rs,
-                   std::span<const ProverCommitment* const> commitments,
-                   const ClaimList<D, Ext<D>>& claims);
+class OpeningMask;
 
-extern template void prove_opening<2>(ProverChannel<2>&, const Stack&, const ReedSolomon&,
-                                      std::span<const ProverCommitment* const>, const ClaimList<2, Ext<2>>&);
-extern template void prove_opening<3>(ProverChannel<3>&, const Stack&, const ReedSolomon&,
-                                      std::span<const ProverCommitment* const>, const ClaimList<3, Ext<3>>&);
+// The prover of OpeningVerifier::receive_combination; without a mask if the proof does not hide.
+template <int D>
+void send_combination(ProverChannel<D>& channel, const Stack& stack,
+                      std::span<const ProverCommitment* const> commitments,
+                      const ClaimList<D, Ext<D>>& claims, const OpeningMask<D>* mask);
+
+extern template void send_combination<2>(ProverChannel<2>&, const Stack&,
+                                         std::span<const ProverCommitment* const>,
+                                         const ClaimList<2, Ext<2>>&, const OpeningMask<2>*);
+extern template void send_combination<3>(ProverChannel<3>&, const Stack&,
+                                         std::span<const ProverCommitment* const>,
+                                         const ClaimList<3, Ext<3>>&, const OpeningMask<3>*);
 
 }  // namespace assay

@@ -2,9 +2,11 @@
 //
 //   (O.1) sum over claims i of gamma^i v_i = sum over cells of M[cell] B(cell), reduced by a sumcheck
 //         (columns first, then rows) to v = M(r) with  claim = v * B(r)
-//   (O.2) u = eq(r_rows)^T M, all C + h symbols;  <u[0..C), eq(r_cols)> = v
-//   (O.3) at Q distinct random columns j:  enc(u)_j = sum over rows i of eq(r_rows, i) M_ij
-//   (O.4) column j, its salts and the digests of parts not opened hash to a leaf under the root
+//   (O.2) u = rho eq(r_rows)^T M + g, all C + h symbols;  <u[0..C), eq(r_cols)> = rho v + s,
+//         s = <g[0..C), eq(r_cols)> sent before rho; not hiding: no g and s, rho = 1
+//   (O.3) at Q distinct random columns j:  enc(u)_j = rho * sum over rows i of eq(r_rows, i) M_ij + enc(g)_j
+//   (O.4) column j, its salts and the digests of parts not opened hash to a leaf under the root; so does
+//   enc(g)_j
 //
 // Ligero's interleaved test with a tensor of random coefficients: sound up to half the minimum distance
 // [Diamond-Gruen 2024/1351, Corollary 3.7].
@@ -12,6 +14,7 @@
 
 #include "code/reed_solomon.h"
 #include "commit/claim.h"
+#include "commit/columns.h"
 #include "commit/stack.h"
 #include "hash/column_hasher.h"
 #include "sumcheck/verifier.h"
@@ -22,8 +25,8 @@ inline constexpr Where kOpening{"", "opening"};
 
 // The values of one commitment's columns at the queried positions.
 struct OpenedColumns {
-  std::vector<Digest> leaves;            // per query
-  std::vector<std::vector<F>> values;    // per query: cells of all opened parts in order
+  std::vector<Digest> leaves;          // per query
+  std::vector<std::vector<F>> values;  // per query: cells of all opened parts in order
 };
 
 template <class Channel>
@@ -32,15 +35,43 @@ class OpeningVerifier {
   static constexpr int D = Channel::degree;
   using Value = typename Channel::Value;
 
-  OpeningVerifier(Channel& channel, const Stack& stack, std::span<const Digest> roots)
-      : channel_(channel), stack_(stack), roots_(roots) {}
+  // The mask's root is that of hiding proofs alone.
+  OpeningVerifier(Channel& channel, const Stack& stack, std::span<const Digest> roots,
+                  const Digest& mask_root)
+      : channel_(channel), stack_(stack), roots_(roots), mask_root_(mask_root) {}
 
-  void verify(const ClaimList<D, Value>& claims) {
-    const std::vector<Ext<D>> point = verify_reduction(claims);
-    const auto u = verify_combination(point);
-    const auto indices =
-        channel_.transcript().challenge_indices("opening.columns", code().queries, code().length());
-    verify_columns(u, point, indices);
+  // (O.1), (O.2): all that is read before the columns.
+  void receive_combination(const ClaimList<D, Value>& claims) {
+    point_ = verify_reduction(claims);
+    if constexpr (Channel::hiding) {
+      mask_value_ = channel_.receive("opening.mask", kOpening);
+      rho_ = channel_.challenge("opening.rho");
+    }
+    u_ = channel_.receive_public("opening.u", code().message(), kOpening);
+    const Vec<D> cols = eq_vector<D>(std::span(point_).first(code().log_columns));
+    const Value value = mask_value_ + v_ * rho_;
+    channel_.require_zero(value - inner_product<D>(u_.data(), cols.data(), cols.size()),
+                          "opening.combination", kOpening, "the combined row does not have the opened value");
+  }
+
+  // (O.3), (O.4)
+  void verify_columns(std::span<const uint32_t> indices) {
+    const ReedSolomon rs(code().message(), code().log_coset, code().cosets);
+    const auto encoded = rs.encode_at<D>(u_, indices);
+    const Vec<D> rows = eq_vector<D>(std::span(point_).subspan(code().log_columns));
+    std::vector<Ext<D>> sums(indices.size());
+    size_t row = 0;
+    for (size_t c = 0; c < stack_.commitments().size(); ++c) {
+      const OpenedColumns opened = read_columns(c, indices);
+      const size_t height = opened.values[0].size();
+      for (size_t q = 0; q < indices.size(); ++q)
+        for (size_t i = 0; i < height; ++i) sums[q] += rows[row + i] * opened.values[q][i];
+      row += height;
+    }
+    if constexpr (Channel::hiding) add_mask(indices, sums);
+    for (size_t q = 0; q < indices.size(); ++q)
+      channel_.require(encoded[q] == sums[q], "opening.column", kOpening,
+                       "a column does not match the combined row");
   }
 
  private:
@@ -67,36 +98,20 @@ class OpeningVerifier {
     return end.point;
   }
 
-  // (O.2)
-  std::vector<Ext<D>> verify_combination(std::span<const Ext<D>> point) {
-    auto u = channel_.receive_all("opening.u", code().message(), kOpening);
-    const Vec<D> cols = eq_vector<D>(point.first(code().log_columns));
-    channel_.require_zero(v_ - inner_product<D>(u.data(), cols.data(), cols.size()), "opening.combination",
-                          kOpening, "the combined row does not have the opened value");
-    return u;
-  }
-
-  // (O.3), (O.4)
-  void verify_columns(const std::vector<Ext<D>>& u, std::span<const Ext<D>> point,
-                      const std::vector<uint32_t>& indices) {
-    const ReedSolomon rs(code().message(), code().log_coset, code().cosets);
-    const auto encoded = rs.encode_at<D>(u, indices);
-    const Vec<D> rows = eq_vector<D>(point.subspan(code().log_columns));
-    std::vector<Ext<D>> sums(indices.size());
-    size_t row = 0;
-    for (size_t c = 0; c < stack_.commitments().size(); ++c) {
-      const OpenedColumns opened = read_columns(c, indices);
-      const size_t height = opened.values[0].size();
-      for (size_t q = 0; q < indices.size(); ++q)
-        for (size_t i = 0; i < height; ++i) sums[q] += rows[row + i] * opened.values[q][i];
-      row += height;
+  // sums become rho * sum + g at the queried columns.
+  void add_mask(std::span<const uint32_t> indices, std::vector<Ext<D>>& sums) {
+    const Where where{"", "mask"};
+    std::vector<Digest> leaves;
+    for (Ext<D>& sum : sums) {
+      const std::vector<Ext<D>> g = channel_.take_elements(1, where);
+      sum = sum * rho_ + g[0];
+      leaves.push_back(
+          column_digest<D>(std::span<const Ext<D>>(g), channel_.take(kSaltSize, where), kMaskTag));
     }
-    for (size_t q = 0; q < indices.size(); ++q)
-      channel_.require_zero(Value{} + (encoded[q] - sums[q]), "opening.column", kOpening,
-                            "a column does not match the combined row");
+    verify_leaves(channel_, mask_root_, code().length(), indices, leaves, "opening.merkle", where);
   }
 
-  OpenedColumns read_columns(size_t c, const std::vector<uint32_t>& indices) {
+  OpenedColumns read_columns(size_t c, std::span<const uint32_t> indices) {
     const CommitmentShape& shape = stack_.commitments()[c];
     const Where where{"", shape.name};
     OpenedColumns out;
@@ -104,41 +119,33 @@ class OpeningVerifier {
       std::vector<Digest> parts;
       auto& values = out.values.emplace_back();
       for (size_t p = 0; p < shape.part_rows.size(); ++p)
-        parts.push_back(shape.opened[p] ? read_part(shape.part_rows[p], values, where) : read_digest(where));
+        parts.push_back(shape.opened[p] ? read_part(shape.part_rows[p], values, where)
+                                        : read_digest(channel_, where));
       out.leaves.push_back(leaf_digest(parts));
     }
-    const size_t count = merkle_proof_size(code().length(), indices);
-    std::vector<Digest> siblings;
-    for (size_t k = 0; k < count; ++k) siblings.push_back(read_digest(where));
-    const Status status = verify_merkle(roots_[c], code().length(), indices, out.leaves, siblings);
-    if (!status) channel_.reject("opening.merkle", where, "a column is not under the commitment's root");
+    verify_leaves(channel_, roots_[c], code().length(), indices, out.leaves, "opening.merkle", where);
     return out;
   }
 
-  Digest read_digest(const Where& where) {
-    Digest d;
-    std::memcpy(d.data(), channel_.take(d.size(), where).data(), d.size());
-    return d;
-  }
   // A part's column: its cells, then its salt, exactly as they are hashed.
   Digest read_part(size_t rows, std::vector<F>& values, const Where& where) {
-    const auto bytes = channel_.take(rows * sizeof(F) + kSaltSize, where);
+    const auto symbols = channel_.take(rows * sizeof(F), where);
     for (size_t i = 0; i < rows; ++i) {
       F x;
-      std::memcpy(&x.v, bytes.data() + i * sizeof(F), sizeof(F));
-      if (x.v >= kModulus) channel_.reject("format.field", where, "a field element is not canonical");
+      std::memcpy(&x.v, symbols.data() + i * sizeof(F), sizeof(F));
+      channel_.require(x.v < kModulus, "format.field", where, "a field element is not canonical");
       values.push_back(x);
     }
-    Sha256 hash;
-    hash.update(bytes);
-    hash.update(std::span(&kColumnTag, 1));
-    return hash.finish();
+    return salted_digest(symbols, channel_.take(kSaltSize, where), kColumnTag);
   }
 
   Channel& channel_;
   const Stack& stack_;
   std::span<const Digest> roots_;
-  Value v_{};
+  Digest mask_root_;
+  std::vector<Ext<D>> point_, u_;
+  Ext<D> rho_ = Ext<D>::one();  // without a mask u is the combination itself
+  Value v_{}, mask_value_{};
 };
 
 }  // namespace assay

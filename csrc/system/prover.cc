@@ -5,6 +5,9 @@
 
 #include "base/parallel.h"
 #include "circuit/prover.h"
+#include "commit/prover_mask.h"
+#include "system/proof_verifier.h"
+#include "zk/prover.h"
 
 namespace assay {
 namespace {
@@ -59,7 +62,8 @@ class Multiplicities {
           for (size_t k = 1; self_check && found && k < columns.size(); ++k)
             found = columns[k][j] == table.images[k - 1][static_cast<size_t>(row)];
           if (self_check && !found)
-            throw NotProvable{plan_.statement().segments[segment].name, l.name, "a value is not in its table"};
+            throw NotProvable{plan_.statement().segments[segment].name, l.name,
+                              "a value is not in its table"};
         }
       }
     }
@@ -76,14 +80,22 @@ class ProofProver {
  public:
   ProofProver(const Plan& plan, const ProverCommitment& weights, const ProverCommitment& boundaries,
               const PrgKey& seed, const ProveOptions& options)
-      : plan_(plan), statement_(plan.statement()), options_(options), seed_(seed),
-        transcript_(kProtocol, "", plan.instance()), channel_(transcript_),
+      : plan_(plan),
+        statement_(plan.statement()),
+        options_(options),
+        seed_(seed),
+        transcript_(plan.protocol(), "", plan.instance()),
+        channel_(transcript_),
         rs_(statement_.code.message(), statement_.code.log_coset, statement_.code.cosets),
-        clock_(out_.seconds), commitments_{&weights, &boundaries} {}
+        clock_(out_.seconds),
+        commitments_{&weights, &boundaries} {}
 
   ProveResult prove() {
+    channel_.send_bytes("ledger.counter",
+                        {reinterpret_cast<const uint8_t*>(&options_.counter), sizeof options_.counter});
     for (size_t s = 0; s < statement_.segments.size(); ++s) commit_segment(s);
     commit_multiplicities();
+    if (statement_.hiding) commit_randomness();
     const Ext<D> alpha = channel_.challenge("lookup.alpha");
     const Ext<D> beta = channel_.challenge("lookup.beta");
     const Fingerprint<D> fp(alpha, beta);
@@ -93,8 +105,14 @@ class ProofProver {
       prover.prove(plan_.table_ids(s), fp, [this](const char* step) { clock_.lap(step); });
     }
     prove_tables(fp);
-    require_bits();
-    prove_opening<D>(channel_, plan_.stack(), rs_, commitments_, claims_);
+    send_combination<D>(channel_, plan_.stack(), commitments_, claims_, mask_ ? &*mask_ : nullptr);
+    clock_.lap("opening");
+    if (statement_.hiding)
+      answer_constraints();
+    else
+      require_bits(plan_.sizes(claims_.claims.size()));
+    clock_.lap("constraints");
+    open_columns();
     clock_.lap("opening");
     out_.body = channel_.take_bytes();
     return std::move(out_);
@@ -121,10 +139,12 @@ class ProofProver {
     for (size_t t = 0; t < c.tensors.size(); ++t) {
       if (c.tensors[t].source != Source::kWitness) continue;
       const TensorData& data = witnesses_[s].tensors[t];
-      part.slots.push_back({plan_.witness(s).first_block[t], c.tensors[t].shape.blocks(), data.type(), data.data()});
+      part.slots.push_back(
+          {plan_.witness(s).first_block[t], c.tensors[t].shape.blocks(), data.type(), data.data()});
     }
     out_.lookups += c.lookup_count();
     out_.committed_cells += c.witness_cells();
+    if (!plan_.has_witness(s)) return;
     commit("witness of " + statement_.segments[s].name, std::move(part));
   }
 
@@ -144,7 +164,8 @@ class ProofProver {
       const size_t index = static_cast<size_t>(&t - c.tensors.data());
       const Slot* slot = plan_.slot(s, index);
       const auto replaced = options_.evaluate_with.find(t.name);
-      if (!committed && replaced != options_.evaluate_with.end()) return Cells{t.type, replaced->second, t.shape};
+      if (!committed && replaced != options_.evaluate_with.end())
+        return Cells{t.type, replaced->second, t.shape};
       const ProverCommitment& from = *commitments_[t.source == Source::kWeight ? 0 : 1];
       return Cells{t.type, slot_data(from, *slot), t.shape};
     };
@@ -219,8 +240,53 @@ class ProofProver {
     });
   }
 
-  void require_bits() {
-    out_.terms = security_terms(statement_.code, plan_.sizes(claims_.claims.size()));
+  // The mask, the pads of all messages still to come, and the products of those that the verifier multiplies.
+  void commit_randomness() {
+    mask_.emplace(statement_.code, rs_, derive_key());
+    channel_.send_bytes("root", mask_->root());
+    CountingChannel<D> counting;
+    ProofVerifier<CountingChannel<D>>(plan_, counting).verify_relations();
+    // The opening's rounds, its value, and the mask's.
+    const size_t messages = counting.messages() + 2 * (kLogBlock + plan_.stack().block_bits()) + 2;
+    tableau_.emplace(tableau_shape(statement_.required_bits, messages, counting.products().size()),
+                     counting.products(), derive_key());
+    channel_.send_bytes("root", tableau_->root());
+    channel_.use_pads(tableau_->pads());
+    clock_.lap("mask and pads");
+  }
+
+  // What the messages require of the pads is learnt by verifying them, until u.
+  void answer_constraints() {
+    Transcript transcript(plan_.protocol(), "", plan_.instance());
+    Reader reader(channel_.bytes());
+    HidingChannel<D> channel(transcript, reader);
+    ProofVerifier<HidingChannel<D>> verifier(plan_, channel);
+    verifier.verify_relations();
+    verifier.receive_combination();
+    check(channel.constraints().pads() == tableau_->shape().pads, "as many pads as messages");
+    require_bits(plan_.sizes(claims_.claims.size(), &tableau_->shape(), channel.constraints().count()));
+    tableau_->send_answers(channel_, channel.constraints());
+  }
+
+  // The columns are revealed in the end, once the ledger has them.
+  void open_columns() {
+    Transcript& transcript = channel_.transcript();
+    const auto columns =
+        transcript.challenge_indices("opening.columns", statement_.code.queries, statement_.code.length());
+    std::vector<uint32_t> own;
+    if (tableau_)
+      own = transcript.challenge_indices("tableau.columns", tableau_->shape().queries,
+                                         tableau_->shape().length());
+    if (options_.reveal) options_.reveal(columns);
+    for (size_t c = 0; c < commitments_.size(); ++c)
+      channel_.append(commitments_[c]->open_columns(rs_, plan_.stack().commitments()[c].opened, columns));
+    if (!tableau_) return;
+    channel_.append(mask_->open_columns(columns));
+    channel_.append(tableau_->open_columns(own));
+  }
+
+  void require_bits(const ProofSizes& sizes) {
+    out_.terms = security_terms(statement_.code, sizes);
     out_.bits = security_bits(out_.terms);
     if (options_.self_check && !(out_.bits >= statement_.required_bits))
       throw NotProvable{"", "profile", "the statement is too large for the bits of its profile"};
@@ -237,6 +303,8 @@ class ProofProver {
   Stopwatch clock_;
   std::vector<const ProverCommitment*> commitments_;
   std::vector<std::unique_ptr<ProverCommitment>> own_;
+  std::optional<OpeningMask<D>> mask_;  // both in hiding proofs alone
+  std::optional<TableauProver<D>> tableau_;
   std::vector<Witness> witnesses_;
   std::vector<int32_t> counts_;
   size_t keep_bytes_ = options_.keep_codeword_bytes;

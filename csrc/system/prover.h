@@ -13,9 +13,15 @@ namespace assay {
 struct ProveOptions {
   // Refuse to prove what does not hold. Off only to show that the verifier rejects.
   bool self_check = true;
+  // The number of this proof in the prover's ledger.
+  uint64_t counter = 0;
+  // Called with the columns of the long-lived commitments before anything of them is revealed; what it throws
+  // ends the proof.
+  std::function<void(std::span<const uint32_t> columns)> reveal;
   // Codewords of the witness kept in memory between commitment and opening; beyond it they are encoded twice.
   size_t keep_codeword_bytes = size_t{512} << 20;
-  // Cells used instead of the committed weights when the witness is computed, by tensor name (self_check off).
+  // Cells used instead of the committed weights when the witness is computed, by tensor name (self_check
+  // off).
   std::map<std::string, const int16_t*> evaluate_with;
   // Called with each segment's witness before it is committed, to change cells of it: for tests and
   // demonstrations of how a cheating prover is rejected (self_check off; else never called).

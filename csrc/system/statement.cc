@@ -36,8 +36,10 @@ void check_commitment(const LongLived& c, const CodeParams& code) {
     if (s.rows == 0 || s.cols == 0 || shape.blocks() > room || s.first_block > room - shape.blocks())
       throw Malformed{"the slot " + s.name + " lies outside its part"};
     const auto next = starts.upper_bound({s.part, s.first_block});
-    const bool overlaps = next != starts.end() && next->first == s.part && next->second < s.first_block + shape.blocks();
-    if (overlaps || starts.size() != c.slots.size()) throw Malformed{"the slot " + s.name + " overlaps another"};
+    const bool overlaps =
+        next != starts.end() && next->first == s.part && next->second < s.first_block + shape.blocks();
+    if (overlaps || starts.size() != c.slots.size())
+      throw Malformed{"the slot " + s.name + " overlaps another"};
   }
 }
 
@@ -126,14 +128,16 @@ void Plan::bind_slots() {
   for (const Segment& s : statement_->segments) {
     auto& slots = slots_.emplace_back();
     for (const Tensor& t : s.circuit->tensors) {
-      if (t.source == Source::kWitness) slots.push_back(nullptr);
-      else slots.push_back(find_slot(t.source == Source::kWeight ? statement_->weights
-                                                                 : statement_->boundaries, t));
+      if (t.source == Source::kWitness)
+        slots.push_back(nullptr);
+      else
+        slots.push_back(
+            find_slot(t.source == Source::kWeight ? statement_->weights : statement_->boundaries, t));
     }
   }
 }
 
-// Order: weights, boundaries, the witness of each segment, multiplicities.
+// Order: weights, boundaries, the witness of each segment that has one, multiplicities.
 void Plan::build_stack() {
   const CodeParams& code = statement_->code;
   std::vector<CommitmentShape> shapes;
@@ -144,7 +148,9 @@ void Plan::build_stack() {
     for (size_t t = 0; t < slots_[s].size(); ++t)
       if (slots_[s][t] != nullptr)
         shapes[circuit.tensors[t].source == Source::kWeight ? 0 : 1].opened[slots_[s][t]->part] = true;
-    shapes.push_back({"witness of " + statement_->segments[s].name, {witness_[s].rows(code)}, {true}});
+    witness_commitment_.push_back(shapes.size());
+    if (has_witness(s))
+      shapes.push_back({"witness of " + statement_->segments[s].name, {witness_[s].rows(code)}, {true}});
   }
   shapes.push_back({"multiplicities", {multiplicities_.rows(code)}, {true}});
   uint64_t rows = 0;
@@ -158,17 +164,18 @@ void Plan::build_stack() {
     auto& first = first_block_.emplace_back();
     for (size_t t = 0; t < slots_[s].size(); ++t) {
       const Slot* slot = slots_[s][t];
-      first.push_back(slot == nullptr
-                          ? stack_->first_block(2 + s, 0) + witness_[s].first_block[t]
-                          : stack_->first_block(circuit.tensors[t].source == Source::kWeight ? 0 : 1,
-                                                slot->part) + slot->first_block);
+      first.push_back(
+          slot == nullptr
+              ? stack_->first_block(witness_commitment_[s], 0) + witness_[s].first_block[t]
+              : stack_->first_block(circuit.tensors[t].source == Source::kWeight ? 0 : 1, slot->part) +
+                    slot->first_block);
     }
   }
 }
 
-size_t Plan::multiplicity_block() const { return stack_->first_block(2 + slots_.size(), 0); }
+size_t Plan::multiplicity_block() const { return stack_->first_block(stack_->commitments().size() - 1, 0); }
 
-ProofSizes Plan::sizes(size_t claims) const {
+ProofSizes Plan::sizes(size_t claims, const TableauShape* tableau, size_t constraints) const {
   ProofSizes z;
   z.degree = statement_->degree;
   z.claims = claims;
@@ -195,6 +202,14 @@ ProofSizes Plan::sizes(size_t claims) const {
   }
   for (const Table* t : tables_) z.table_rows += t->rows;
   tree(multiplicities_.blocks);
+  if (tableau != nullptr) {
+    z.hiding = true;
+    z.tableau_query_bits = tableau_query_bits(*tableau);
+    z.tableau_rows = tableau->rows();
+    z.tableau_length = tableau->length();
+    z.constraints = constraints;
+    z.product_rows = tableau->product_rows();
+  }
   return z;
 }
 
@@ -202,6 +217,7 @@ std::vector<uint8_t> Plan::instance() const {
   const Statement& s = *statement_;
   Writer w;
   w.number<uint32_t>(static_cast<uint32_t>(s.degree));
+  w.number<uint8_t>(s.hiding ? 1 : 0);
   for (uint32_t x : {s.code.log_columns, s.code.random, s.code.log_coset, s.code.cosets, s.code.queries})
     w.number(x);
   w.number(s.required_bits);

@@ -6,10 +6,12 @@
 #include "circuit/relations.h"
 #include "commit/stack.h"
 #include "transcript/transcript.h"
+#include "zk/shape.h"
 
 namespace assay {
 
-inline constexpr std::string_view kProtocol = "assay proof 0: sumcheck, LogUp-GKR, Ligero; not hiding";
+inline constexpr std::string_view kHidingProtocol = "assay proof 1: sumcheck, LogUp-GKR, Ligero; hiding";
+inline constexpr std::string_view kPlainProtocol = "assay proof 1: sumcheck, LogUp-GKR, Ligero; not hiding";
 
 // Where a tensor lies in a long-lived commitment.
 struct Slot {
@@ -34,6 +36,7 @@ struct Segment {
 // A batch of segments over the same commitments: one transcript, one opening.
 struct Statement {
   int degree = 3;
+  bool hiding = true;
   CodeParams code;
   double required_bits = 128;
   std::vector<uint8_t> instance;  // whatever else the proof is bound to, in canonical form
@@ -67,9 +70,12 @@ class Plan {
   const PartLayout& witness(size_t segment) const { return witness_[segment]; }
   const std::vector<size_t>& first_block(size_t segment) const { return first_block_[segment]; }
   size_t multiplicity_block() const;
+  bool has_witness(size_t segment) const { return witness_[segment].blocks != 0; }
+  std::string_view protocol() const { return statement_->hiding ? kHidingProtocol : kPlainProtocol; }
   const Slot* slot(size_t segment, size_t tensor) const { return slots_[segment][tensor]; }
 
-  ProofSizes sizes(size_t claims) const;
+  // With the tableau and the number of its constraints if the proof is hiding.
+  ProofSizes sizes(size_t claims, const TableauShape* tableau = nullptr, size_t constraints = 0) const;
   std::vector<uint8_t> instance() const;
 
  private:
@@ -85,6 +91,7 @@ class Plan {
   std::vector<PartLayout> witness_;
   std::vector<std::vector<const Slot*>> slots_;
   std::vector<std::vector<size_t>> first_block_;
+  std::vector<size_t> witness_commitment_;  // by segment; of none, anything
   std::unique_ptr<Stack> stack_;
 };
 

@@ -8,6 +8,7 @@
 namespace assay {
 
 struct Verified {
+  uint64_t counter = 0;  // of the prover's ledger
   double bits = 0;
   std::vector<SecurityTerm> terms;
   // Per segment: the public outputs of its circuit.

@@ -64,6 +64,7 @@ def build_statement(public: PublicModel, challenge: Challenge) -> Statement:
             weights=long_lived("weights", public.root, public.layout),
             boundaries=long_lived("boundaries", header.boundaries_root, boundaries),
             segments=list(zip(names, circuits, strict=True)),
+            hiding=HIDING,
         )
     except _core.Malformed as error:
         raise ChallengeError(

@@ -186,6 +186,7 @@ struct Setup {
     weights = commit_cells("weights", code, Source::kWeight, circuits, cells, 1);
     boundaries = commit_cells("boundaries", code, Source::kBoundary, circuits, cells, 2);
     statement.degree = degree;
+    statement.hiding = false;  // so that the verifier names what fails
     statement.code = code;
     statement.required_bits = 1;
     statement.instance = {1, 2, 3, 4};
@@ -196,6 +197,12 @@ struct Setup {
   }
 
   std::vector<uint8_t> prove(const ProveOptions& options = {}) const { return prove(statement, options); }
+  // The same statement, proven in zero knowledge.
+  Statement hidden() const {
+    Statement s = statement;
+    s.hiding = true;
+    return s;
+  }
   // A prover with a statement of its own, which may lie.
   std::vector<uint8_t> prove(const Statement& told, const ProveOptions& options) const {
     PrgKey seed{};

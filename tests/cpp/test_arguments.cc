@@ -561,12 +561,19 @@ std::string run_opening(const WrongColumns& w, uint8_t instance) {
   const Digest roots[] = {w.prover->root()};
   Exchange<D> exchange;
   exchange.instance = instance;
+  const auto columns = [&](Transcript& transcript) {
+    return transcript.challenge_indices("opening.columns", w.code.queries, w.code.length());
+  };
   exchange.prove([&](ProverChannel<D>& c) {
-    prove_opening<D>(c, stack, rs, provers, claims);
+    send_combination<D>(c, stack, provers, claims, nullptr);
+    c.append(w.prover->open_columns(rs, {true}, columns(c.transcript())));
     return 0;
   });
-  return exchange.verify(
-      [&](VerifierChannel<D>& c) { OpeningVerifier<VerifierChannel<D>>(c, stack, roots).verify(claims); });
+  return exchange.verify([&](VerifierChannel<D>& c) {
+    OpeningVerifier<VerifierChannel<D>> opening(c, stack, roots, {});
+    opening.receive_combination(claims);
+    opening.verify_columns(c.challenge_indices("opening.columns", w.code.queries, w.code.length()));
+  });
 }
 
 // A query meets one of k wrong columns as often as drawing without replacement says.

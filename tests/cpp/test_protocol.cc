@@ -21,6 +21,15 @@ struct Forgery {
   std::string code, relation;
 };
 
+// In zero knowledge all of them fail at one check, which cannot tell them apart.
+void check_hiding(const std::string& what, const Setup& setup, const std::vector<Forgery>& forgeries) {
+  const Statement hidden = setup.hidden();
+  expect_accepted(what + ", hiding", verdict(hidden, setup.prove(hidden, {})));
+  for (const Forgery& f : forgeries)
+    expect(what + ", hiding, " + f.changes[0].tensor,
+           verdict(hidden, setup.prove(hidden, cheating(setup, f.changes))), "tableau.linear", "tableau");
+}
+
 void check_circuit(const std::string& name, const Describe& describe, const std::vector<Forgery>& forgeries,
                    const CodeParams& code = tiny_code()) {
   for (int degree : kDegrees) {
@@ -31,6 +40,7 @@ void check_circuit(const std::string& name, const Describe& describe, const std:
       const auto body = setup.prove(cheating(setup, f.changes));
       expect(what + ", " + f.changes[0].tensor, verdict(setup.statement, body), f.code, f.relation);
     }
+    check_hiding(what, setup, forgeries);
   }
 }
 
@@ -371,8 +381,8 @@ TEST(every_length_is_checked) {
   }
 }
 
-// After two roots of four words come field elements up to the end of u; then columns, each a few field
-// elements and two words of salt, and digests.
+// After the counter and two roots of four words come field elements up to the end of u; then columns, each a
+// few field elements and two words of salt, and digests.
 TEST(only_canonical_elements) {
   for (int degree : kDegrees) {
     const Setup setup = tiny(degree);
@@ -384,7 +394,7 @@ TEST(only_canonical_elements) {
       codes.push_back(verdict(setup.statement, changed).code);
       CHECK(!codes.back().empty());
     }
-    const auto messages = codes.begin() + 8;
+    const auto messages = codes.begin() + 9;
     const auto end = std::find_if(messages, codes.end(), [](const auto& c) { return c != "format.field"; });
     const CodeParams& code = setup.statement.code;
     CHECK(static_cast<size_t>(end - messages) > code.message() * static_cast<size_t>(degree));

@@ -116,7 +116,7 @@ class Statement:
     """
     A batch of segments over the same commitments.
     """
-    def __init__(self, *, degree: typing.SupportsInt | typing.SupportsIndex, code: CodeParams, required_bits: typing.SupportsFloat | typing.SupportsIndex, instance: bytes, weights: LongLived, boundaries: LongLived, segments: collections.abc.Sequence[tuple[str, Circuit]]) -> None:
+    def __init__(self, *, degree: typing.SupportsInt | typing.SupportsIndex, code: CodeParams, required_bits: typing.SupportsFloat | typing.SupportsIndex, instance: bytes, weights: LongLived, boundaries: LongLived, segments: collections.abc.Sequence[tuple[str, Circuit]], hiding: bool = True) -> None:
         ...
 def combine_parts(parts: collections.abc.Sequence[numpy.ndarray]) -> numpy.typing.NDArray[numpy.uint8]:
     """
@@ -136,9 +136,9 @@ def processor() -> dict[str, bool]:
     """
     Which accelerated paths this process uses.
     """
-def prove(statement: Statement, weights: typing.Any, boundaries: typing.Any, seed: bytes, *, self_check: bool = True, evaluate_with: collections.abc.Mapping[str, numpy.ndarray] = {}, corrupt: collections.abc.Mapping[str, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]]] = {}) -> dict[str, typing.Any]:
+def prove(statement: Statement, weights: typing.Any, boundaries: typing.Any, seed: bytes, *, counter: typing.SupportsInt | typing.SupportsIndex = 0, on_columns: collections.abc.Callable[[list[int]], None] | None = None, self_check: bool = True, evaluate_with: collections.abc.Mapping[str, numpy.ndarray] = {}, corrupt: collections.abc.Mapping[str, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]]] = {}) -> dict[str, typing.Any]:
     """
-    Prove a statement; returns the proof's body, seconds by step and counts. Only to show that the verifier rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds to cells of the first segment's witness, {tensor: [(row, column, what to add)]}, and to "multiplicities".
+    Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the columns of the long-lived commitments before anything of them is revealed; what it raises ends the proof. Only to show that the verifier rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds to cells of the first segment's witness, {tensor: [(row, column, what to add)]}, and to "multiplicities".
     """
 def set_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
