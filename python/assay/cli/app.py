@@ -16,8 +16,10 @@ app = typer.Typer(
 )
 circuit_app = typer.Typer(help="Look at circuits.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Look at ledgers.", no_args_is_help=True)
 app.add_typer(circuit_app, name="circuit")
 app.add_typer(bench_app, name="bench")
+app.add_typer(ledger_app, name="ledger")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads to use; 0: one for each processor.")]
@@ -168,6 +170,19 @@ def circuit_show(
     from assay.cli import circuits
 
     circuits.show(name, dir, layer=layer, tokens=tokens, as_json=json)
+
+
+@ledger_app.command("show")
+def ledger_show(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A registered model, a record's folder, or a ledger file.")
+    ],
+    json: Json = False,
+) -> None:
+    """Print how many columns were opened in each epoch, and how many proofs are left."""
+    from assay.cli import ledger
+
+    ledger.show(path, as_json=json)
 
 
 @bench_app.command("layer")
