@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ PARTS = 2
 QUERIES = 8
 RESERVE = 8
 LENGTH = 4096
+PROVING_S = 0.004
 OUT_OF_BUDGET = 3
 
 
@@ -53,6 +55,7 @@ def prove(ledger: Ledger, epoch: int, revealed: Path, rng: random.Random) -> Non
     """One proof, revealed."""
     parts = rng.choice([[0], [1], [0, 1]])
     ticket = ledger.begin(root=root_of(epoch), parts=parts, queries=QUERIES, purpose="proof")
+    time.sleep(rng.uniform(0, PROVING_S))
     columns = rng.sample(range(LENGTH), QUERIES)
     ledger.record(ticket, columns)
     reveal(revealed, ticket, columns)

@@ -14,7 +14,7 @@ from provers import Provers, World, read, recover
 
 from assay.trace.failpoints import FAILPOINTS
 
-BUDGET = 1500
+BUDGET = 400
 
 
 @pytest.fixture(scope="module")
