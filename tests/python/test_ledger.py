@@ -162,6 +162,18 @@ def test_a_ticket_is_recorded_once(path: Path, ledger: Ledger) -> None:
     ledger.record(other, range(20, 30))
 
 
+def test_a_refusal_that_is_kept_pins_no_old_state(path: Path, ledger: Ledger) -> None:
+    """An error keeps the frames it came from: a cursor in one of them would keep its snapshot."""
+    ticket = begin(ledger, parts=(0, 1))
+    ledger.record(ticket, range(10))
+    kept = [refused("ledger-ticket", lambda: ledger.record(ticket, range(10)))]
+    kept.append(refused("ledger-other-model", lambda: begin(ledger, 5)))
+    create(path, 1).close()
+    assert len(ledger.state().epochs) == 2
+    assert begin(ledger, 1).counter == 2
+    assert len(kept) == 2
+
+
 def test_a_ticket_of_another_epoch_is_not_recorded(path: Path, ledger: Ledger) -> None:
     ticket = begin(ledger)
     create(path, 1).close()

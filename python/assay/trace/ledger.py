@@ -254,8 +254,11 @@ class Ledger:
             " AND recorded = 0",
             (ticket.counter, ticket.epoch, ticket.purpose, ticket.queries),
         ).rowcount
-        parts = self._db.execute("SELECT part FROM ticket_part WHERE counter = ?", (ticket.counter,))
-        if claimed != 1 or {part for (part,) in parts} != set(ticket.parts):
+        # All rows are fetched at once: a cursor that an error's traceback keeps would keep its snapshot too.
+        stored = self._db.execute(
+            "SELECT part FROM ticket_part WHERE counter = ?", (ticket.counter,)
+        ).fetchall()
+        if claimed != 1 or {part for (part,) in stored} != set(ticket.parts):
             raise refusals.no_such_ticket(ticket.counter)
         self._db.execute("UPDATE tally SET recorded = recorded + 1")
 
@@ -290,7 +293,9 @@ class Ledger:
         root, status, budget, reserve, queries = self._db.execute(
             "SELECT root, status, budget, reserve, queries FROM epoch WHERE epoch = ?", (number,)
         ).fetchone()
-        parts = self._db.execute("SELECT opened, unknown FROM part WHERE epoch = ? ORDER BY part", (number,))
+        parts = self._db.execute(
+            "SELECT opened, unknown FROM part WHERE epoch = ? ORDER BY part", (number,)
+        ).fetchall()
         begun, recorded = self._db.execute(
             "SELECT count(*), coalesce(sum(recorded), 0) FROM ticket WHERE epoch = ?", (number,)
         ).fetchone()
