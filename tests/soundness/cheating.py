@@ -27,6 +27,10 @@ class Rejection:
     relation: str
 
 
+HIDDEN = Rejection("tableau.linear", "tableau")
+"""Where a hiding proof fails, whichever relation is false."""
+
+
 @dataclass(frozen=True)
 class Forgery:
     """Cells that a cheating prover commits to, and the relations that do not hold on them."""
@@ -85,8 +89,8 @@ class Case:
     def weights(self) -> tuple[Any, Any]:
         return self._commit("weights", WEIGHT, self.tensors)
 
-    def statement(self, boundaries: Any) -> Any:
-        """What a verifier expects."""
+    def statement(self, boundaries: Any, *, hiding: bool = False) -> Any:
+        """What a verifier expects. A proof that does not hide names the relation that fails."""
         return _core.Statement(
             degree=self.degree,
             code=CODE,
@@ -95,14 +99,21 @@ class Case:
             weights=self.weights[1],
             boundaries=boundaries,
             segments=[("segment", self.core)],
+            hiding=hiding,
         )
 
     # ---- provers ----
 
-    def verdict(self, cells: Mapping[str, Cells], counts: list[tuple[int, int, int]] | None = None) -> Any:
+    def verdict(
+        self,
+        cells: Mapping[str, Cells],
+        counts: list[tuple[int, int, int]] | None = None,
+        *,
+        hiding: bool = False,
+    ) -> Any:
         """A prover commits to these cells, whatever they are; what the verifier says."""
         commitment, boundaries = self._commit("boundaries", BOUNDARY, cells)
-        statement = self.statement(boundaries)
+        statement = self.statement(boundaries, hiding=hiding)
         corrupt = self._changes(cells)
         if counts:
             corrupt["multiplicities"] = counts

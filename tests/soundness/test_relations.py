@@ -22,7 +22,7 @@ from assay.circuits.rms_norm import rms_norm
 from assay.circuits.rope import angle_tables, angles, rope
 from assay.circuits.rounding import clamped_round
 from assay.circuits.softmax import softmax
-from cheating import Case, Cells, Forgery
+from cheating import HIDDEN, Case, Cells, Forgery
 
 from assay.graph import Builder, CellType, Interval, Source, Wire
 from assay.reference.circuit import WITNESS, check
@@ -419,8 +419,9 @@ FORGERIES: dict[str, tuple[Callable[[Case], Forgery], ...]] = {
 @pytest.mark.parametrize("operation", CASES)
 def test_an_honest_proof_is_accepted(operation: str) -> None:
     case = CASES[operation]()
-    accepted = case.verdict(case.tensors)
-    assert accepted["security_bits"] >= 1
+    for hiding in (False, True):
+        accepted = case.verdict(case.tensors, hiding=hiding)
+        assert accepted["security_bits"] >= 1
 
 
 def test_operations_without_a_cheating_prover() -> None:
@@ -437,6 +438,7 @@ def test_a_forgery_is_caught_at_its_relation(operation: str, forge: Callable[[Ca
     cells = case.forged(forgery)
     assert tuple(check(case.raw, cells)) == forgery.breaks
     assert case.verdict(cells) == case.caught_at(list(forgery.breaks))
+    assert case.verdict(cells, hiding=True) == HIDDEN
 
 
 @pytest.mark.parametrize("operation", CASES)
@@ -470,6 +472,7 @@ def test_a_wrong_multiplicity_is_caught(delta: int) -> None:
     assert (rejection.code, rejection.relation) == ("lookup.sum", "lookup")
     moved = case.verdict(case.tensors, counts=[(0, 5, delta), (0, 6, -delta)])
     assert (moved.code, moved.relation) == ("lookup.sum", "lookup")
+    assert case.verdict(case.tensors, counts=[(0, 5, delta)], hiding=True) == HIDDEN
 
 
 def test_multiplicities_of_absent_rows_are_not_read() -> None:
