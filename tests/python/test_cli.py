@@ -172,6 +172,7 @@ def test_showing_a_circuit(run: Run, road: Road, capsys: pytest.CaptureFixture[s
     assert "lookups" in capsys.readouterr().out
     assert refusal(run, "circuit", "show", "llama") == "unknown-architecture"
     assert refusal(run, "circuit", "show", "gemma3", "--layer", "18") == "layer-out-of-range"
+    assert refusal(run, "circuit", "show", "gemma3", "--tokens", "8193") == "prompt-too-long"
 
 
 def test_doctor(run: Run) -> None:
@@ -186,6 +187,8 @@ def test_bench_layer_prints_every_figure(run: Run, road: Road) -> None:
     assert answer.keys() >= FIGURES
     assert 0 < answer["relative_l2"] < answer["relative_l2_bf16"]
     assert refusal(run, *words[:3], "--layer", "3", "--no-accuracy") == "layer-out-of-range"
+    too_long = str(CONFIG["max_position_embeddings"] + 1)
+    assert refusal(run, *words[:3], "--tokens", too_long, "--no-accuracy") == "prompt-too-long"
 
 
 # --- bad input

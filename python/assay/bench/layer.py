@@ -29,6 +29,7 @@ from typing import Any
 
 from assay import _core
 from assay.audit.challenge import challenge
+from assay.audit.header import check_length
 from assay.errors import InternalError, RequestError
 from assay.profiles import profile_named
 from assay.prove.folder import RegisteredModel
@@ -52,6 +53,7 @@ def measure(
     public = with_profile(RegisteredModel(dir).public, profile)
     if not 0 <= layer < public.num_layers:
         raise RequestError("layer-out-of-range", f"layer {layer} is not one of 0 to {public.num_layers - 1}")
+    check_length(tokens, public.config["max_position"])
     ids = _elsewhere("heldout_tokens", dir=str(dir), count=tokens)
     _core.set_threads(threads)
     figures, proof = _proving(dir, public, ids, layer, runs)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay import _core
+from assay.audit.header import check_length
 from assay.circuits import gemma3
 from assay.circuits.scales import ModelScales
 from assay.cli.output import emit, table
@@ -26,6 +27,7 @@ def show(name: str, dir: Path | None, *, layer: int, tokens: int, as_json: bool)
         raise RequestError(
             "layer-out-of-range", f"layer {layer} is not one of 0 to {config['num_layers'] - 1}"
         )
+    check_length(tokens, config["max_position"])
     builder = gemma3.build(config, scales.layers[layer], layer, tokens)
     circuit = _core.Circuit(builder.finish())
     relations = _relations(builder)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from assay import _core, framing
 from assay.audit.header import CAP as HEADER_CAP
-from assay.audit.header import MOST_TOKENS, RecordHeader
+from assay.audit.header import RecordHeader, check_length
 from assay.errors import InternalError, RequestError, StorageError
 from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout, padded
@@ -140,15 +140,9 @@ def record_tokens(
 
 def check_tokens(model: RegisteredModel, tokens: Sequence[int]) -> None:
     """Refuses what the model cannot take."""
-    most = min(model.public.config["max_position"], MOST_TOKENS)
     if not tokens:
         raise RequestError("prompt-empty", "there are no tokens to record")
-    if len(tokens) > most:
-        raise RequestError(
-            "prompt-too-long",
-            f"the prompt has {len(tokens)} tokens, at most {most} are possible",
-            hint="shorten it",
-        )
+    check_length(len(tokens), model.public.config["max_position"])
     vocabulary = model.public.config["vocab_size"]
     for token in tokens:
         if not 0 <= token < vocabulary:
