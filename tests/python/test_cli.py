@@ -266,6 +266,11 @@ def test_a_proof_for_something_else(run: Run, road: Road, other: Road, tmp_path:
     assert refusal(run, *verify_words(road, proof=later), exit_code=1) == "format.version"
 
 
+def test_a_file_longer_than_any_proof(run: Run, road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.verify.verifier.FILE_CAP", len(road.proof) - 1)
+    assert refusal(run, *verify_words(road), exit_code=1) == "format.size"
+
+
 def test_layers_and_nonces_out_of_range(run: Run, road: Road, tmp_path: Path) -> None:
     words = ["challenge", road.req / "record.assay", "--out", tmp_path / "c.json"]
     for more, code in (

@@ -95,7 +95,7 @@ def verify(
         public if isinstance(public, PublicModel) else PublicModel.from_bytes(_read(public, "public file"))
     )
     asked = _challenge(challenge, any_statement)
-    data = _read(proof, "proof")
+    data = _proof_bytes(proof)
     file = ProofFile.from_bytes(data)
     statement, asked = _expected(model, asked, file)
     _compare(file, statement, model)
@@ -108,6 +108,16 @@ def verify(
 
 def _read(source: Source, what: str) -> bytes:
     return source if isinstance(source, bytes) else read_file(Path(source), FILE_CAP, what)
+
+
+def _proof_bytes(source: Source) -> bytes:
+    """A proof's bytes; a file that is longer than any proof is a wrong one."""
+    try:
+        return _read(source, "proof")
+    except RequestError as error:
+        if error.code != "file-too-large":
+            raise
+        raise VerificationError("format.size", error.message) from error
 
 
 def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challenge | None:
