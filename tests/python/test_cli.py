@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -366,6 +367,21 @@ def test_a_full_disk(run: Run, road: Road, tmp_path: Path, monkeypatch: pytest.M
         target.mkdir()
         words = ["prove", road.dir, road.req, "--challenge", road.challenge_path, "--out", target]
         assert refusal(run, *words) == "cannot-write"
+
+
+def test_a_record_that_was_cut_off_is_made_again(
+    run: Run, road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    words = ["record", road.dir, "--tokens", "1,2", "--out", tmp_path / "REQ"]
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.storage.os.fsync", full)
+        assert refusal(run, *words) == "disk-full"
+    assert not (tmp_path / "REQ" / "record.assay").exists()
+    assert run(*words)[0] == 0
+    assert refusal(run, *words) == "request-exists"
 
 
 def test_a_bug_of_ours_is_exit_code_3(run: Run, road: Road, monkeypatch: pytest.MonkeyPatch) -> None:

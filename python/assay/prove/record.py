@@ -60,6 +60,12 @@ class RequestFolder:
 
     path: Path
 
+    def is_free(self) -> bool:
+        """Whether nothing is there, or private files alone: no challenge can be bound to those."""
+        if not self.path.exists():
+            return True
+        return self.path.is_dir() and all(entry == self.private for entry in self.path.iterdir())
+
     @property
     def header(self) -> Path:
         return self.path / "record.assay"
@@ -89,11 +95,11 @@ def record(
     tokens: Sequence[int] | None = None,
     replaced: Mapping[str, Cells] | None = None,
 ) -> Recording:
-    """Records a request in the folder `out`, which must not hold one yet. See `record_tokens`."""
+    """Records a request in the folder `out`, which must hold nothing but the rest of one that was cut off."""
     if (prompt is None) == (tokens is None):
         raise RequestError("no-prompt", "give a prompt, or token ids: one of the two")
     folder = RequestFolder(out)
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if not folder.is_free():
         raise RequestError("request-exists", f"{out} is there already", hint="give another folder for --out")
     ids = encode(model, prompt) if prompt is not None else list(tokens or ())
     recording = record_tokens(model, ids, replaced=replaced)
