@@ -235,10 +235,15 @@ def test_wrong_kinds_of_files(run: Run, road: Road, tmp_path: Path) -> None:
     assert refusal(run, *verify_words(road, proof=asked), exit_code=1) == "format.kind"
     assert refusal(run, *verify_words(road, public=proof)) == "public-kind"
     assert refusal(run, *verify_words(road, public=record)) == "public-kind"
-    assert refusal(run, *verify_words(road, challenge=proof)) == "challenge-json"
+    assert refusal(run, *verify_words(road, challenge=proof)) == "challenge-kind"
     out = tmp_path / "out"
     assert refusal(run, "challenge", public, "--num-layers", "1", "--out", out) == "record-kind"
-    assert refusal(run, "prove", road.dir, road.req, "--challenge", record, "--out", out) == "challenge-json"
+    long = tmp_path / "long.assay"
+    long.write_bytes(road.proof[:8] + bytes(2 << 20))
+    code, answer = run("challenge", long, "--num-layers", "1", "--out", out)
+    assert (code, answer["error"]["code"]) == (2, "file-too-large")
+    assert answer["error"]["message"].endswith("it is a proof file")
+    assert refusal(run, "prove", road.dir, road.req, "--challenge", record, "--out", out) == "challenge-kind"
     junk = tmp_path / "junk"
     junk.write_bytes(b"junk")
     assert refusal(run, "inspect", junk) == "unknown-file-kind"
