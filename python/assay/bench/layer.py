@@ -30,7 +30,7 @@ from typing import Any
 from assay import _core
 from assay.audit.challenge import challenge
 from assay.audit.header import check_length
-from assay.errors import InternalError, RequestError
+from assay.errors import AssayError, InternalError, RequestError
 from assay.profiles import profile_named
 from assay.prove.folder import RegisteredModel
 from assay.prove.prover import Proof, prove_recording
@@ -179,7 +179,10 @@ def _elsewhere(task: str, **arguments: Any) -> Any:
     )
     if done.returncode != 0:
         raise InternalError("bench-failed", f"{task}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if error := answer.get("error"):
+        raise AssayError(error["code"], error["message"], hint=error["hint"])
+    return answer["result"]
 
 
 def processor() -> str:

@@ -8,11 +8,12 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from assay.errors import AssayError, InternalError, VerificationError
+from assay.errors import AssayError, InternalError, ModelError, VerificationError
 
 USAGE = 2
 INTERNAL = 3
 INTERRUPTED = 130
+_OF_AN_EXTRA = {"gguf", "safetensors", "tokenizers", "torch", "transformers"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,9 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else INTERNAL
+    except ModuleNotFoundError as error:
+        if error.name not in _OF_AN_EXTRA:
+            return _unexpected(error, as_json)
+        return _report(_missing_package(error.name), as_json)
     except Exception as error:
         return _unexpected(error, as_json)
     return code if isinstance(code, int) else 0
+
+
+def _missing_package(name: str) -> ModelError:
+    hint = "pip install 'assay[demo]'"
+    return ModelError("missing-package", f"the package `{name}` is not installed", hint=hint)
 
 
 def _unexpected(error: Exception, as_json: bool) -> int:

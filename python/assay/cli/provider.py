@@ -15,10 +15,12 @@ def register(
     from assay import _core
     from assay.model import load
     from assay.profiles import profile_named
+
+    profile_named(profile)
+    source = load(model)
     from assay.prove.register import Estimate
     from assay.prove.register import register as run
 
-    profile_named(profile)
     _core.set_threads(threads)
 
     def announce(estimates: tuple[Estimate, ...], chosen: str) -> None:
@@ -27,7 +29,7 @@ def register(
             note(f"{e.storage}: {amount(e.disk_bytes)} on disk, about {e.seconds:.0f} s{mark}")
 
     with progress() as report:
-        done = run(load(model), out, profile=profile, storage=storage, progress=report, announce=announce)
+        done = run(source, out, profile=profile, storage=storage, progress=report, announce=announce)
     lines = [
         f"registered in {done.path}: {done.storage}, {amount(done.disk_bytes)}, {done.seconds:.1f} s",
         f"public file {done.path / 'public.assay'}",
