@@ -434,6 +434,8 @@ def test_starting_is_quick() -> None:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == assay_version()
+    assert main(["--version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "version": assay_version()}
 
 
 def assay_version() -> str:

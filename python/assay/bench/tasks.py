@@ -61,7 +61,7 @@ _TASKS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Runs the task that standard input names; prints {"result": ...}, or {"error": ...} of an `AssayError`."""
+    """Runs the task that standard input names; prints its result, or its `AssayError`."""
     request = json.load(sys.stdin)
     try:
         answer = {"result": _TASKS[request["task"]](**request["arguments"])}
