@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -416,6 +417,18 @@ def test_a_bug_of_ours_is_exit_code_3(run: Run, road: Road, monkeypatch: pytest.
     monkeypatch.setattr(assay.verify, "verify", broken)
     code, answer = run(*verify_words(road))
     assert (code, answer["error"]["code"]) == (3, "internal")
+
+
+def test_standard_output_that_takes_nothing(road: Road, tmp_path: Path) -> None:
+    """Neither a full disk nor a closed pipe looks like a verdict."""
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"junk")
+    for words, code in ((verify_words(road), 2), (verify_words(road, proof=junk), 1)):
+        command = shlex.join([sys.executable, "-m", "assay.cli", *map(str, words), "--json"])
+        script = f"{command} >/dev/full; echo $?; {command} | true; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [str(code)] * 2
+        assert "cannot-write" in done.stderr
 
 
 # --- how it starts and what it says
