@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-from assay.profiles import Code
 from assay.reference.circuit import Circuit
 from assay.reference.functional import bounds
 from assay.reference.segment import einsum_bits, output_bits
 from assay.reference.statement import LOG_BLOCK, Plan, blocks_of, log2c, log_leaves
+from assay.reference.tableau import Layout, query_bits
 
 _COORDINATE_BITS = 63.9999999  # log2 p, rounded down
 _WIDEST_FINGERPRINT = 5  # degree in beta
 _SUMCHECK_DEGREE = 3
 
 
-def security_terms(plan: Plan, claims: int) -> dict[str, float]:
-    """Each error as -log2."""
+def security_terms(plan: Plan, claims: int, tableau: Layout | None, constraints: int) -> dict[str, float]:
+    """Each error as -log2; `constraints` are all that the tableau settles."""
     s = plan.statement
     circuits = [g.circuit for g in s.segments]
     rows = sum(t.rows for t in plan.tables)
@@ -32,20 +32,22 @@ def security_terms(plan: Plan, claims: int) -> dict[str, float]:
         "lookups: fingerprints": (sum(map(_lookups, circuits)) + rows) * (_WIDEST_FINGERPRINT + 1),
         "lookups: trees": 4 * sum(n * n for n in layers),
     }
+    queries = {
+        "opening: queries": query_bits((s.code.length + s.code.message) / 2, s.code.length, s.code.queries)
+    }
+    if tableau is not None:
+        queries["tableau: queries"] = query_bits(5 * tableau.slots, tableau.length, tableau.queries)
+        errors["tableau: proximity gap"] = (log2c(tableau.rows) + 1) * tableau.length
+        errors["tableau: constraints"] = constraints * tableau.length
+        errors["tableau: products"] = max(1, tableau.product_rows) * tableau.length
     field = s.degree * _COORDINATE_BITS
     bits = {name: field - math.log2(n) if n else field for name, n in errors.items()}
-    return {"opening: queries": query_bits(s.code), **bits}
+    return {**queries, **bits}
 
 
 def security_bits(terms: dict[str, float]) -> float:
     """-log2 of the sum."""
     return -math.log2(sum(2.0**-bits for bits in terms.values()))
-
-
-def query_bits(code: Code) -> float:
-    """All queries among the columns in which a word and the combination can agree."""
-    agree = (code.length + code.message) / 2
-    return -sum(math.log2((agree - q) / (code.length - q)) for q in range(code.queries))
 
 
 def _rounds(c: Circuit) -> int:

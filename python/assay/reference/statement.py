@@ -46,6 +46,7 @@ class Statement:
     """What a verifier starts from; built by itself, never read from a proof."""
 
     degree: int
+    hiding: bool
     code: Code
     required_bits: float
     instance: bytes
@@ -56,8 +57,8 @@ class Statement:
     def encoded(self) -> bytes:
         """The instance: the first frame of the transcript."""
         c = self.code
-        numbers = (self.degree, c.log_columns, c.random, c.log_coset, c.cosets, c.queries)
-        out = struct.pack("<6Id", *numbers, self.required_bits) + _sized(self.instance)
+        numbers = (self.degree, self.hiding, c.log_columns, c.random, c.log_coset, c.cosets, c.queries)
+        out = struct.pack("<IB5Id", *numbers, self.required_bits) + _sized(self.instance)
         out += _commitment(self.weights) + _commitment(self.boundaries)
         out += struct.pack("<I", len(self.segments))
         return out + b"".join(_sized(s.name.encode()) + _sized(s.circuit.digest) for s in self.segments)
@@ -103,7 +104,8 @@ class Plan:
         self.commitments = self._commitments(sizes)
         self.rows = sum(h for c in self.commitments for h, o in zip(c.part_rows, c.opened, strict=True) if o)
         _require(self.rows * self.row_blocks <= MAX_STACK_BLOCKS, "too many cells in one proof")
-        self.first_block = [self._places(k) for k in range(len(statement.segments))]
+        before = [sum(size > 0 for size in sizes[:k]) for k in range(len(sizes))]
+        self.first_block = [self._places(k, 2 + n) for k, n in enumerate(before)]
         self.multiplicities = self._part_block(len(self.commitments) - 1, 0)
 
     @property
@@ -136,14 +138,15 @@ class Plan:
         return index, slot
 
     def _commitments(self, witness_blocks: tuple[int, ...]) -> list[Opened]:
-        """Weights, boundaries, the witness of each segment, multiplicities."""
+        """Weights, boundaries, the witness of each segment that has one, multiplicities."""
         read = {(s[0], s[1].part) for slots in self._slots for s in slots if s is not None}
         out = []
         for index, c in enumerate((self.statement.weights, self.statement.boundaries)):
             opened = tuple((index, part) in read for part in range(len(c.part_rows)))
             out.append(Opened(c.name, c.part_rows, opened))
         for segment, blocks in zip(self.statement.segments, witness_blocks, strict=True):
-            out.append(Opened("witness of " + segment.name, (self._height(blocks),), (True,)))
+            if blocks:
+                out.append(Opened("witness of " + segment.name, (self._height(blocks),), (True,)))
         return [*out, Opened("multiplicities", (self._height(self.table_blocks),), (True,))]
 
     def _height(self, blocks: int) -> int:
@@ -159,9 +162,9 @@ class Plan:
                 row += height if c.opened[p] else 0
         raise MalformedError("no such part")
 
-    def _places(self, segment: int) -> list[int]:
-        """First block in the stack of each tensor of a segment."""
-        witness = self._part_block(2 + segment, 0)
+    def _places(self, segment: int, commitment: int) -> list[int]:
+        """First block in the stack of each tensor of a segment, with its witness in this commitment."""
+        witness = self._part_block(commitment, 0)
         return [
             witness + own if slot is None else self._part_block(slot[0], slot[1].part) + slot[1].first_block
             for slot, own in zip(self._slots[segment], self._in_witness[segment], strict=True)
