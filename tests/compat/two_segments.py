@@ -130,8 +130,8 @@ def slot(given: Mapping[str, np.ndarray], name: str, kind: type) -> tuple[str, n
 class TwoSegments:
     """The statement in both forms, an honest proof, and others."""
 
-    def __init__(self, degree: int, bits: float = 1.0) -> None:
-        self.degree, self.bits = degree, bits
+    def __init__(self, degree: int, bits: float = 1.0, *, hiding: bool = False) -> None:
+        self.degree, self.bits, self.hiding = degree, bits, hiding
         given = cells()
         self.raw = (first_circuit(), second_circuit())
         weights, boundaries = (("unused",), ("gain", "w")), (("q", "k", "v", "x"), ("y", "z"))
@@ -148,12 +148,14 @@ class TwoSegments:
             weights=self.weights.core,
             boundaries=self.boundaries.core,
             segments=list(zip(("first", "second"), circuits, strict=True)),
+            hiding=self.hiding,
         )
 
     def reference(self) -> Statement:
         names = ("first", "second")
         return Statement(
             degree=self.degree,
+            hiding=self.hiding,
             code=CODE,
             required_bits=self.bits,
             instance=b"a request",
@@ -193,7 +195,7 @@ def _by_core(statement: Any, body: bytes) -> Outcome:
     except _core.Rejected as error:
         code, segment, relation, number, _ = error.args
         return code, segment or None, relation or None, None if number < 0 else number
-    return "accepted", found["totals"], round(found["security_bits"], 9)
+    return "accepted", found["totals"], round(found["security_bits"], 9), found["counter"]
 
 
 def _by_reference(statement: Statement, body: bytes) -> Outcome:
@@ -201,4 +203,4 @@ def _by_reference(statement: Statement, body: bytes) -> Outcome:
         found = verify_body(statement, body)
     except VerificationError as error:
         return error.code, error.segment, error.relation, error.round
-    return "accepted", list(found.totals), round(found.security_bits, 9)
+    return "accepted", list(found.totals), round(found.security_bits, 9), found.counter

@@ -32,17 +32,15 @@ from assay.reference.opening import LEAF_TAG, MASK_TAG, PART_TAG, Combination
 from assay.reference.statement import Opened, Plan
 from assay.reference.tableau import (
     COLUMN_TAG,
-    MASKS,
     Answers,
-    Layout,
     all_constraints,
     column_point,
     combinations,
     combined,
-    layout,
     read_answers,
     slot_points,
 )
+from assay.reference.tableau_layout import MASKS, Layout, layout
 from assay.reference.transcript import Messages, Where
 from assay.reference.verifier import verify_messages
 

@@ -15,13 +15,12 @@ from assay.reference.field import mul as times
 from assay.reference.padded import LEFT, PAD, PRODUCT, RIGHT, Padded, Unknown
 from assay.reference.tableau import (
     COLUMN_TAG,
-    MASKS,
-    Layout,
     all_constraints,
     combined,
     slot_points,
 )
 from assay.reference.tableau import column_point as point_of
+from assay.reference.tableau_layout import MASKS, Layout
 from assay.reference.transcript import ELEMENTS, Messages, Transcript, Where
 
 Answer = tuple[Array, Array, Array]
@@ -64,7 +63,9 @@ class TableauProver:
     `unknowns` is what the prover puts into slots: `honest(pads, products)`, but for cheating ones.
     """
 
-    def __init__(self, at: Layout, unknowns: dict[Unknown, Ext], degree: int, draw: Draw) -> None:
+    def __init__(
+        self, at: Layout, unknowns: dict[Unknown, Ext], degree: int, draw: Draw, *, masks: bool = True
+    ) -> None:
         self.at, self.degree, self.draw = at, degree, draw
         slots = np.zeros((at.rows, at.slots, degree), np.uint64)
         slots[:, at.message :] = draw.words(at.rows, at.queries, degree)
@@ -72,6 +73,8 @@ class TableauProver:
             slots[at.slot(unknown)] = value.c
         self.rows = [applied(inverse_transform(at), Array(row)) for row in slots]
         self.masks = self.make_masks()
+        if not masks:
+            self.masks = [Array(np.zeros_like(g.x)) for g in self.masks]
         wide = [np.concatenate([f.x, np.zeros_like(f.x)]) for f in (*self.rows, self.masks[0])]
         every = [Array(f) for f in wide] + self.masks[1:]
         symbols = [applied(powers(at, 2 * at.slots), f).x for f in every]

@@ -71,13 +71,18 @@ BOUNDARIES: Slots = (
     Slot("z", 1, 2, 2, 4, 8),
 )
 PART_ROWS = {"weights": (2, 3), "boundaries": (6, 4)}
-CIRCUITS = (("mixed", mixed()), ("given", given()))
+CIRCUITS = {"mixed": mixed(), "given": given()}
 
 
 def statement(
-    degree: int, *, hiding: bool = True, weights: bytes = bytes(32), boundaries: bytes = bytes(32)
+    degree: int,
+    *,
+    hiding: bool = True,
+    weights: bytes = bytes(32),
+    boundaries: bytes = bytes(32),
+    names: tuple[str, ...] = ("mixed", "given"),
 ) -> Statement:
-    """Over these two roots."""
+    """Over these two roots, of these segments."""
     return Statement(
         degree=degree,
         hiding=hiding,
@@ -88,5 +93,5 @@ def statement(
         boundaries=LongLived(
             name="boundaries", root=boundaries, part_rows=PART_ROWS["boundaries"], slots=BOUNDARIES
         ),
-        segments=tuple(Segment(name=name, circuit=decode(raw)) for name, raw in CIRCUITS),
+        segments=tuple(Segment(name=name, circuit=decode(CIRCUITS[name])) for name in names),
     )

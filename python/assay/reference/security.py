@@ -8,7 +8,7 @@ from assay.reference.circuit import Circuit
 from assay.reference.functional import bounds
 from assay.reference.segment import einsum_bits, output_bits
 from assay.reference.statement import LOG_BLOCK, Plan, blocks_of, log2c, log_leaves
-from assay.reference.tableau import Layout, query_bits
+from assay.reference.tableau_layout import Layout, query_bits
 
 _COORDINATE_BITS = 63.9999999  # log2 p, rounded down
 _WIDEST_FINGERPRINT = 5  # degree in beta

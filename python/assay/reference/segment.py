@@ -220,11 +220,11 @@ class SegmentVerifier:
 
     def _cubes(self, polys: list[Poly], values: dict[Operand, Value], where: Where) -> Iterator[Value]:
         """For each monomial of three sent operands the product of its first two."""
-        cubes = [f for poly in polys for _, factors in poly for f in [sent(factors)] if len(f) == 3]
-        products = [self.m.element("zero.product", where) for _ in cubes]
-        for t, (a, b, _) in zip(products, cubes, strict=True):
+        products = []
+        for a, b, _ in [f for poly in polys for _, factors in poly for f in [sent(factors)] if len(f) == 3]:
+            products.append(self.m.element("zero.product", where))
             self.m.require_zero(
-                self.m.product(values[a], values[b]) - t,
+                self.m.product(values[a], values[b]) - products[-1],
                 "sumcheck.product",
                 where,
                 "a product of two operands is wrong",

@@ -6,7 +6,6 @@ is what all rows and the three masks are at one point outside of it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,100 +15,13 @@ import numpy as np
 from assay.profiles import Code
 from assay.reference.codewords import SALT, climb, code_point, evaluate_row, sha256
 from assay.reference.field import Array, Ext, P, Residues, eq_vector, inverses
-from assay.reference.padded import LEFT, PAD, PRODUCT, RIGHT, Padded, Unknown
-from assay.reference.statement import MalformedError, log2c
+from assay.reference.padded import LEFT, RIGHT, Padded, Unknown
+from assay.reference.statement import log2c
+from assay.reference.tableau_layout import EXPANSION, MASKS, Layout
 from assay.reference.transcript import Messages, Where, canonical, reject, require
 
 COLUMN_TAG = b"\x05"
-MASKS = 3
-EXPANSION = 8  # symbols of a row for each of its coefficients
-_MARGIN = 4  # bits beyond those required
-_KAPPA = range(6, 17)
 _TABLEAU = Where(None, "tableau")
-
-
-# ---- parameters ----
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where pads and products lie: in slots 0 to S - 1 of rows of K = 2^kappa slots."""
-
-    kappa: int
-    queries: int
-    pads: int
-    products: int
-
-    @property
-    def slots(self) -> int:
-        """K."""
-        return 1 << self.kappa
-
-    @property
-    def message(self) -> int:
-        """S."""
-        return self.slots - self.queries
-
-    @property
-    def length(self) -> int:
-        """N, the symbols of a row."""
-        return EXPANSION * self.slots
-
-    @property
-    def pad_rows(self) -> int:
-        """Rows that hold pads."""
-        return -(-self.pads // self.message)
-
-    @property
-    def product_rows(self) -> int:
-        """Rows that hold products, and left and right factors."""
-        return -(-self.products // self.message)
-
-    @property
-    def rows(self) -> int:
-        """R."""
-        return self.pad_rows + 3 * self.product_rows
-
-    @property
-    def cost(self) -> int:
-        """Elements that a proof spends on it."""
-        return self.queries * (self.rows + MASKS) + 5 * self.slots
-
-    def slot(self, unknown: Unknown) -> tuple[int, int]:
-        """Row and slot."""
-        kind, number = unknown
-        row, place = divmod(number, self.message)
-        first = {PAD: 0, LEFT: self.pad_rows}
-        first |= {RIGHT: self.pad_rows + self.product_rows, PRODUCT: self.pad_rows + 2 * self.product_rows}
-        return first[kind] + row, place
-
-
-def query_bits(agree: float, length: int, queries: int) -> float:
-    """-log2 of the probability that different columns are all among those that agree."""
-    return -sum(math.log2((agree - q) / (length - q)) for q in range(queries))
-
-
-def layout(required_bits: float, pads: int, products: int) -> Layout:
-    """That of the least cost."""
-    every = [
-        Layout(kappa, queries, pads, products)
-        for kappa in _KAPPA
-        for queries in [_queries(1 << kappa, required_bits + _MARGIN)]
-        if queries is not None
-    ]
-    if not every:
-        raise MalformedError("no tableau gives so many bits")
-    return min(every, key=lambda at: at.cost)  # the first of several
-
-
-def _queries(slots: int, bits: float) -> int | None:
-    """The least number, at least 1, that gives these bits, if half the slots are enough."""
-    found, agree, length = 0.0, 5 * slots, EXPANSION * slots
-    for q in range(slots // 2 + 1):
-        if q > 0 and found >= bits:
-            return q
-        found -= math.log2((agree - q) / (length - q))
-    return None
 
 
 # ---- constraints ----
@@ -196,15 +108,16 @@ def verify_answers(m: Messages, root: bytes, answers: Answers, indices: list[int
     at = answers.layout
     columns = read_columns(m, root, at, indices)  # [queries, R + 3]
     points = [column_point(at, j) for j in indices]
-    same = all(
-        (evaluate_row(answer, points).x == combination.x).all()
-        for answer, combination in zip(
-            (answers.rows, answers.linear, answers.products),
-            combinations(answers, columns, points),
-            strict=True,
-        )
-    )
-    require(same, "tableau.column", _TABLEAU, "a column of the tableau does not match its answers")
+    answered = [evaluate_row(v, points) for v in (answers.rows, answers.linear, answers.products)]
+    found = combinations(answers, columns, points)
+    for q in range(len(indices)):
+        for name, answer, combination in zip(("rows", "linear", "products"), answered, found, strict=True):
+            require(
+                bool((answer.x[q] == combination.x[q]).all()),
+                f"tableau.column.{name}",
+                _TABLEAU,
+                f"a column does not match the combined {name}",
+            )
 
 
 def combinations(answers: Answers, columns: Array, points: list[int]) -> tuple[Array, Array, Array]:

@@ -1,16 +1,17 @@
 """The verifier of a proof's body, in the order of its messages (protocol, section 6).
 
     commitments            here
-    segments               segment.py: (C.1) to (C.7); their sumchecks (S.1) and trees (L.1-2) in arguments.py
+    segments               segment.py: (C.1) to (C.8); their sumchecks (S.1) and trees (L.1-2) in arguments.py
     tables, lookup sum     here: (L.3)
     combination            opening.py: (O.1), (O.2)
     bits                   security.py
     answers on pads        tableau.py: (T.2), (T.3); if the proof hides
     columns                opening.py: (O.3), (O.4); tableau.py: (T.4)
 
-field.py, padded.py, transcript.py, statement.py, functional.py and codewords.py hold what these are made of.
-A failing check raises `VerificationError` with the code of the protocol's section 14, and the segment,
-relation and round at fault.
+field.py, padded.py, transcript.py, statement.py, functional.py, codewords.py and tableau_layout.py hold what
+these are made of. A failing check raises `VerificationError` with the code of the protocol's section 14, and
+the segment, relation and round at fault. In a hiding proof a check of values becomes a constraint that the
+tableau settles with all others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from assay.reference.padded import Value
 from assay.reference.security import security_bits, security_terms
 from assay.reference.segment import Fingerprint, SegmentVerifier
 from assay.reference.statement import BLOCK, Plan, Statement, log_leaves
-from assay.reference.tableau import Layout, all_constraints, layout, read_answers, verify_answers
+from assay.reference.tableau import all_constraints, read_answers, verify_answers
+from assay.reference.tableau_layout import Layout, layout
 from assay.reference.transcript import Messages, Transcript, Where, require
 
 _TABLES = Where(None, "tables")
