@@ -38,8 +38,8 @@ def security_terms(plan: Plan, claims: int, tableau: Layout | None, constraints:
     if tableau is not None:
         queries["tableau: queries"] = query_bits(5 * tableau.slots, tableau.length, tableau.queries)
         errors["tableau: proximity gap"] = (log2c(tableau.rows) + 1) * tableau.length
-        errors["tableau: constraints"] = constraints * tableau.length
-        errors["tableau: products"] = max(1, tableau.product_rows) * tableau.length
+        errors["tableau: constraints"] = constraints
+        errors["tableau: products"] = max(1, tableau.product_rows)
     field = s.degree * _COORDINATE_BITS
     bits = {name: field - math.log2(n) if n else field for name, n in errors.items()}
     return {**queries, **bits}
