@@ -32,17 +32,28 @@ def security_terms(plan: Plan, claims: int, tableau: Layout | None, constraints:
         "lookups: fingerprints": (sum(map(_lookups, circuits)) + rows) * (_WIDEST_FINGERPRINT + 1),
         "lookups: trees": 4 * sum(n * n for n in layers),
     }
-    queries = {
-        "opening: queries": query_bits((s.code.length + s.code.message) / 2, s.code.length, s.code.queries)
+    agree = (s.code.length + s.code.message) / 2
+    bits = {"opening: queries": query_bits(agree, s.code.length, s.code.queries)}
+    bits |= _over_field(errors, s.degree)
+    return bits if tableau is None else {**bits, **_tableau_terms(tableau, constraints, s.degree)}
+
+
+def _tableau_terms(at: Layout, constraints: int, degree: int) -> dict[str, float]:
+    """Of hiding proofs alone."""
+    errors = {  # times |E|
+        "tableau: proximity gap": (log2c(at.rows) + 1) * at.length,
+        "tableau: constraints": constraints,
+        "tableau: products": at.product_rows,
     }
-    if tableau is not None:
-        queries["tableau: queries"] = query_bits(5 * tableau.slots, tableau.length, tableau.queries)
-        errors["tableau: proximity gap"] = (log2c(tableau.rows) + 1) * tableau.length
-        errors["tableau: constraints"] = constraints
-        errors["tableau: products"] = max(1, tableau.product_rows)
-    field = s.degree * _COORDINATE_BITS
-    bits = {name: field - math.log2(n) if n else field for name, n in errors.items()}
-    return {**queries, **bits}
+    return {
+        "tableau: queries": query_bits(5 * at.slots, at.length, at.queries),
+        **_over_field(errors, degree),
+    }
+
+
+def _over_field(errors: dict[str, int], degree: int) -> dict[str, float]:
+    field = degree * _COORDINATE_BITS
+    return {name: field - math.log2(n) if n else field for name, n in errors.items()}
 
 
 def security_bits(terms: dict[str, float]) -> float:
