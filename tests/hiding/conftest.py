@@ -1,4 +1,7 @@
-"""Helpers of these tests are imported by name; `assay.circuits` may be the folder `circuits/` at the root."""
+"""Helpers of these tests, and those of tests/compat, are imported by name.
+
+`assay.circuits` may be the folder `circuits/` at the root.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 
 import assay
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "compat")]
 if find_spec("assay.circuits") is None:
-    assay.__path__.append(str(Path(__file__).resolve().parents[2]))
+    assay.__path__.append(str(HERE.parents[1]))

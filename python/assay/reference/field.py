@@ -31,7 +31,7 @@ class Ext:
     __slots__ = ("c",)
 
     def __init__(self, c: Sequence[int]) -> None:
-        self.c = tuple(x % P for x in c)
+        self.c = tuple([x % P for x in c])
 
     @classmethod
     def of(cls, x: int, degree: int) -> Ext:
@@ -73,14 +73,11 @@ class Ext:
         y = self._lift(other)
         if y is None:
             return NotImplemented
-        degree = len(self.c)
-        product = [0] * (2 * degree - 1)
-        for i, a in enumerate(self.c):
-            for j, b in enumerate(y.c):
-                product[i + j] += a * b
-        for k in range(degree, 2 * degree - 1):
-            product[k - degree] += NON_RESIDUE[degree] * product[k]
-        return Ext(product[:degree])
+        if len(self.c) == 2:  # X^2 = 7
+            (a, b), (u, v) = self.c, y.c
+            return Ext((a * u + 7 * b * v, a * v + b * u))
+        (a, b, c), (u, v, w) = self.c, y.c  # X^3 = 2
+        return Ext((a * u + 2 * (b * w + c * v), a * v + b * u + 2 * c * w, a * w + b * v + c * u))
 
     def inverse(self) -> Ext:
         """1 / self, by the conjugates under x -> x^p; that of 0 is 0."""
