@@ -15,14 +15,14 @@ from assay.profiles import Code
 from assay.reference import LongLived, Segment, Statement
 from assay.reference.circuit import decode
 
-CODE = Code(log_columns=7, random=48, log_coset=8, cosets=3, queries=10)
+CODE = Code(log_columns=7, random=64, log_coset=8, cosets=3, queries=20)
 BITS = 1.0
 Slots = tuple[Slot, ...]
 
 
 def external(b: Builder, name: str, rows: int, cols: int) -> Wire:
-    """A boundary of 6-bit integers."""
-    bounds = Interval.signed(6)
+    """A boundary of 4-bit integers."""
+    bounds = Interval.signed(4)
     wire = b.tensor(name, rows, cols, bounds, source=Source.BOUNDARY, type=CellType.INT64)
     b.in_range(f"{name}.range", wire, bounds)
     return wire
@@ -37,7 +37,7 @@ def mixed() -> bytes:
     turn = b.public("turn", np.array([[3, 1, 4, 1], [5, 9, 2, 6]]))
     b.commit("cube", b.value(term(x, x, x) + term(x, x.swap(2)) + term(x, turn.every(1)) + 1, x.domain))
     b.commit("shifted", b.value(term(x) * 5 - 2, x.domain))
-    table = b.table(Table.function("square", -32, 64, lambda v: [v * v]))
+    table = b.table(Table.function("square", -8, 16, lambda v: [v * v]))
     (square,) = b.table_map("square", table, x, x.domain, ["image"])
     b.row_sum("sum", square)
     b.total("all", square)
@@ -55,7 +55,7 @@ def cells(seed: int) -> dict[str, np.ndarray]:
     """Everything that no witness step fills."""
     draw = np.random.default_rng(seed)
 
-    def random(rows: int, cols: int, bits: int = 6) -> np.ndarray:
+    def random(rows: int, cols: int, bits: int = 4) -> np.ndarray:
         return draw.integers(-(1 << (bits - 1)), 1 << (bits - 1), (rows, cols))
 
     y = random(2, 4)

@@ -27,7 +27,7 @@ from assay.reference.codewords import SALT, code_point, sha256
 from assay.reference.field import Array, Ext, P, Residues, add, eq_vector, mul, ones, residues, total
 from assay.reference.functional import Claim, Part
 from assay.reference.opening import LEAF_TAG, MASK_TAG, PART_TAG, combine
-from assay.reference.padded import Unknown
+from assay.reference.padded import Padded, Unknown, Value
 from assay.reference.segment import Fingerprint
 from assay.reference.statement import BLOCK, Plan, blocks_of, log_leaves
 from assay.reference.tableau import read_answers
@@ -240,6 +240,11 @@ class Speaking(Answering):
         if self.hiding and not self.flaws.no_pads:
             x += self.own_pads[self.pads]
         return self.send(label, Array.of([x]))
+
+    def require_zero(self, value: Value, code: str, where: Where, message: str) -> None:
+        """A prover goes on, whatever it says."""
+        if isinstance(value, Padded):
+            super().require_zero(value, code, where, message)
 
     def change(self, answers: Answer) -> Answer:
         for answer, x in zip(answers, self.flaws.added, strict=True):
