@@ -28,13 +28,18 @@ class Tiny:
     """One model and request: its commitments, the statement in both forms, and proofs of it."""
 
     def __init__(
-        self, degree: int, *, hiding: bool = True, seed: int = 1, key: bytes = bytes(32), names: Any = None
+        self,
+        degree: int,
+        *,
+        hiding: bool = True,
+        seed: int = 1,
+        keys: tuple[bytes, bytes] = (bytes(32), bytes([1]) * 32),
+        names: tuple[str, ...] = ("mixed", "given"),
     ) -> None:
-        self.degree, self.hiding = degree, hiding
-        self.names: tuple[str, ...] = names or ("mixed", "given")
+        self.degree, self.hiding, self.names = degree, hiding, names
         given = cells(seed)
-        self.weights = self._committed("weights", WEIGHTS, given, key)
-        self.boundaries = self._committed("boundaries", BOUNDARIES, given, key)
+        self.weights = self._committed("weights", WEIGHTS, given, keys[0])
+        self.boundaries = self._committed("boundaries", BOUNDARIES, given, keys[1])
 
     def _committed(self, name: str, slots: tuple[Slot, ...], given: dict[str, np.ndarray], key: bytes) -> Any:
         parts = [
