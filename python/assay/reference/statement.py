@@ -13,6 +13,7 @@ from assay.reference.circuit import WEIGHT, WITNESS, Circuit, Domain, Table, Ten
 
 BLOCK = 128
 LOG_BLOCK = 7
+MAX_BITS = 1024
 MAX_LOOKUPS = (1 << 31) - 1
 MAX_TABLE_BLOCKS = 1 << 16
 MAX_STACK_BLOCKS = 1 << 31
@@ -206,9 +207,6 @@ def _witness_places(circuit: Circuit) -> tuple[list[int], int]:
     return places, at
 
 
-_MOST_BITS = 1024
-
-
 def _disjoint(slots: Sequence[Slot]) -> bool:
     """Whether no two slots share a block or a name."""
     placed = sorted((slot.part, slot.first_block, slot.first_block + slot.blocks) for slot in slots)
@@ -219,7 +217,7 @@ def _disjoint(slots: Sequence[Slot]) -> bool:
 def _check(s: Statement) -> None:
     _require(s.degree in (2, 3), "the extension's degree is not 2 or 3")
     _require(not s.code.invalid_reason(), f"code parameters: {s.code.invalid_reason()}")
-    _require(0 <= s.required_bits <= _MOST_BITS, "no proof gives so many bits")
+    _require(0 <= s.required_bits <= MAX_BITS, "no proof gives so many bits")
     _require(bool(s.segments), "a proof needs at least one segment")
     for commitment in (s.weights, s.boundaries):
         for slot in commitment.slots:

@@ -72,7 +72,7 @@ def query_bits(agree: float, length: int, queries: int) -> float:
 
 
 def layout(required_bits: float, pads: int, products: int) -> Layout:
-    """That of the least cost; a statement that it cannot have is refused when it is laid out."""
+    """That of the least cost; there is one for all bits that a statement may require."""
     every = [
         Layout(kappa, queries, pads, products)
         for kappa in _KAPPA
