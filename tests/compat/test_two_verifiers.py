@@ -98,7 +98,7 @@ def test_an_honest_proof_is_accepted(degree: int, hiding: bool) -> None:
 
 
 @pytest.mark.parametrize("hiding", [False, True])
-@pytest.mark.parametrize(("degree", "count"), [(2, 30), (3, 50)])
+@pytest.mark.parametrize(("degree", "count"), [(2, 24), (3, 40)])
 def test_mutations(degree: int, count: int, hiding: bool) -> None:
     check_mutations(statement(degree, hiding), proof(degree, hiding), count)
 
