@@ -29,15 +29,14 @@ Digest read_digest(Channel& channel, const Where& where) {
   return d;
 }
 
-// Reads the digests of a Merkle opening; the leaves at these indices must be under the root.
+// Reads the digests of a Merkle opening: whether the leaves at these indices are under the root.
 template <class Channel>
-void verify_leaves(Channel& channel, const Digest& root, size_t length, std::span<const uint32_t> indices,
-                   std::span<const Digest> leaves, const char* code, const Where& where) {
+bool read_path(Channel& channel, const Digest& root, size_t length, std::span<const uint32_t> indices,
+               std::span<const Digest> leaves, const Where& where) {
   const size_t count = merkle_proof_size(length, indices);
   std::vector<Digest> siblings;
   for (size_t k = 0; k < count; ++k) siblings.push_back(read_digest(channel, where));
-  channel.require(verify_merkle(root, length, indices, leaves, siblings).ok(), code, where,
-                  "a column is not under the commitment's root");
+  return verify_merkle(root, length, indices, leaves, siblings).ok();
 }
 
 }  // namespace assay

@@ -108,7 +108,8 @@ class OpeningVerifier {
       leaves.push_back(
           column_digest<D>(std::span<const Ext<D>>(g), channel_.take(kSaltSize, where), kMaskTag));
     }
-    verify_leaves(channel_, mask_root_, code().length(), indices, leaves, "opening.merkle", where);
+    channel_.require(read_path(channel_, mask_root_, code().length(), indices, leaves, where),
+                     "opening.merkle", where, "a column is not under the mask's root");
   }
 
   OpenedColumns read_columns(size_t c, std::span<const uint32_t> indices) {
@@ -123,7 +124,8 @@ class OpeningVerifier {
                                         : read_digest(channel_, where));
       out.leaves.push_back(leaf_digest(parts));
     }
-    verify_leaves(channel_, roots_[c], code().length(), indices, out.leaves, "opening.merkle", where);
+    channel_.require(read_path(channel_, roots_[c], code().length(), indices, out.leaves, where),
+                     "opening.merkle", where, "a column is not under the commitment's root");
     return out;
   }
 

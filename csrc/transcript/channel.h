@@ -14,6 +14,7 @@
 #include "base/reader.h"
 #include "base/result.h"
 #include "field/extension.h"
+#include "transcript/mutation.h"
 #include "transcript/transcript.h"
 
 namespace assay {
@@ -35,21 +36,10 @@ struct Where {
   int round = -1;
 };
 
-#ifdef ASSAY_MUTATION
-// Test builds alone: the code of one check that is left out, so that a test can show that another test
-// notices.
-inline std::string& switched_off_check() {
-  static std::string code;
-  return code;
-}
-inline bool switched_off(std::string_view code) { return code == switched_off_check(); }
-#else
-inline constexpr bool switched_off(std::string_view) { return false; }
-#endif
-
 // Every check of a verifier is one of these, or a require_zero() of a channel.
-inline void require(bool holds, const char* code, const Where& where, const char* message) {
-  if (holds || switched_off(code)) return;
+inline void require(bool holds, const char* code, const Where& where, const char* message,
+                    CheckSite site = CheckSite::current()) {
+  if (left_out(code, site) || holds) return;
   throw Rejected{code, std::string(where.segment), std::string(where.relation), where.round, message};
 }
 
@@ -112,8 +102,9 @@ class MessageReader {
 
   MessageReader(Transcript& transcript, Reader& proof) : transcript_(transcript), proof_(proof) {}
 
-  void require(bool holds, const char* code, const Where& where, const char* message) const {
-    assay::require(holds, code, where, message);
+  void require(bool holds, const char* code, const Where& where, const char* message,
+               CheckSite site = CheckSite::current()) const {
+    assay::require(holds, code, where, message, site);
   }
   std::vector<Ext<D>> receive_public(std::string_view label, size_t n, const Where& where) {
     auto out = take_elements(n, where);
@@ -166,8 +157,9 @@ class VerifierChannel : public MessageReader<D> {
     return this->receive_public(label, 1, where)[0];
   }
   Value product(const Value& a, const Value& b) { return a * b; }
-  void require_zero(const Value& v, const char* code, const Where& where, const char* message) {
-    this->require(v.is_zero(), code, where, message);
+  void require_zero(const Value& v, const char* code, const Where& where, const char* message,
+                    CheckSite site = CheckSite::current()) {
+    this->require(v.is_zero(), code, where, message, site);
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "transcript/mutation.h"
 
 namespace assay {
 namespace {
@@ -80,11 +81,12 @@ Transcript::Transcript(std::string_view protocol_id, std::string_view session_id
 }
 
 void Transcript::absorb_frame(Kind kind, std::string_view label, std::span<const uint8_t> payload) {
-  const auto payload_length = length_prefix(payload.size());
-  std::vector<uint8_t> head = {static_cast<uint8_t>(kind)};
-  append_string(head, as_bytes(label));
-  head.insert(head.end(), payload_length.begin(), payload_length.end());
-  sponge_.absorb(head);
+  if (kind < Kind::kChallenge && left_out(label)) return;
+  const auto kind_byte = static_cast<uint8_t>(kind);
+  sponge_.absorb({&kind_byte, 1});
+  sponge_.absorb(length_prefix(label.size()));
+  sponge_.absorb(as_bytes(label));
+  sponge_.absorb(length_prefix(payload.size()));
   sponge_.absorb(payload);
 }
 

@@ -18,8 +18,9 @@ class HidingChannel : public MessageReader<D> {
   }
   Value product(const Value& a, const Value& b) { return constraints_.product(a, b); }
   // Settled together with all others, by the tableau: which one fails cannot be told.
-  void require_zero(const Value& v, const char* code, const Where&, const char*) {
-    if (!switched_off(code)) constraints_.require_zero(v);
+  void require_zero(const Value& v, const char* code, const Where&, const char*,
+                    CheckSite site = CheckSite::current()) {
+    if (!left_out(code, site)) constraints_.require_zero(v);
   }
   const Constraints<D>& constraints() const { return constraints_; }
 

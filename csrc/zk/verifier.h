@@ -141,7 +141,8 @@ class TableauVerifier {
       leaves.push_back(
           column_digest<D>(std::span<const Ext<D>>(column), channel_.take(kSaltSize, kTableau), kTableauTag));
     }
-    verify_leaves(channel_, root_, shape_.length(), columns, leaves, "tableau.merkle", kTableau);
+    channel_.require(read_path(channel_, root_, shape_.length(), columns, leaves, kTableau), "tableau.merkle",
+                     kTableau, "a column is not under the tableau's root");
     return symbols;
   }
 
