@@ -46,6 +46,7 @@ LongLived commitment_to(const Circuit& c, Source source, const CodeParams& code)
 Statement statement_about(std::shared_ptr<const Circuit> c, int degree) {
   Statement s;
   s.degree = degree;
+  s.hiding = c->digest[1] % 2 == 0;
   s.code = {7, 16, 8, 3, 8};
   s.required_bits = 1;
   s.weights = commitment_to(*c, Source::kWeight, s.code);

