@@ -1,4 +1,4 @@
-"""Proof files, format version 0.
+"""Proof files, format version 1.
 
     proof = "ASSAYPRF" version(u32) head statement body, nothing after; each of the three is preceded by its
     length (u64)
@@ -17,7 +17,7 @@ from assay import framing
 from assay.errors import VerificationError
 from assay.framing import FormatError, Kind
 
-VERSION = 0
+VERSION = 1
 HEAD_CAP = 256
 STATEMENT_CAP = 2 << 20
 BODY_CAP = 1 << 30

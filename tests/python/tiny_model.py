@@ -43,7 +43,7 @@ CONFIG: dict[str, Any] = {
     "rope_local_base_freq": 1e4,
     "hidden_activation": "gelu_pytorch_tanh",
 }
-SMALL_CODE = Code(log_columns=10, random=256, log_coset=11, cosets=3, queries=194)
+SMALL_CODE = Code(log_columns=12, random=1 << 12, log_coset=13, cosets=4, queries=194)
 TOKENS = [2, 7, 1, 8, 2, 8]
 _NORMS = (
     "input_layernorm",
