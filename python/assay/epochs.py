@@ -1,8 +1,8 @@
 """What the proofs of an epoch are about: a registration (weights in range), a refresh (the same weights).
 
-Both are about all weights of a public file, cut into segments (`layout.chunks`), over the extension of degree 3
-whatever the profile: 2^28 lookups do not fit the bits of degree 2. Only one of the two long-lived places is
-needed for a registration; the other holds the *empty commitment*, which has no parts.
+Both are about all weights of a public file, cut into segments (`layout.chunks`), over the extension of
+degree 3 whatever the profile: 2^28 lookups do not fit the bits of degree 2. Only one of the two long-lived
+places is needed for a registration; the other holds the *empty commitment*, which has no parts.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def require_successor(public: PublicModel, before: PublicModel) -> None:
         raise PublicFileError(
             "epoch-fork", f"epoch {public.epoch} does not follow the public file {before.hash.hex()[:16]}"
         )
-    same = replace(
-        public, root=before.root, epoch=before.epoch, previous=before.previous, proof=before.proof
-    )
+    same = replace(public, root=before.root, epoch=before.epoch, previous=before.previous, proof=before.proof)
     if same != before:
         raise PublicFileError(
             "epoch-other-model",
@@ -110,7 +108,9 @@ def _circuit(build: _Circuit, name: str, piece: Sequence[Slot]) -> bytes:
     try:
         return build(name, [(slot.name, slot.rows, slot.cols) for slot in piece])
     except CircuitError as error:
-        raise PublicFileError("public-circuit", f"the public file gives no circuit: {error.message}") from error
+        raise PublicFileError(
+            "public-circuit", f"the public file gives no circuit: {error.message}"
+        ) from error
 
 
 def _layout(layout: Layout, pieces: _Chunks, prefix: str = "") -> Layout:

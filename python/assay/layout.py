@@ -47,7 +47,6 @@ class Slot:
         """For envelopes and for the extension."""
         return [self.name, self.part, self.first_block, self.rows, self.cols, self.cell_bytes]
 
-
     def renamed(self, name: str) -> Slot:
         """The same place under another name."""
         return replace(self, name=name)

@@ -34,6 +34,20 @@ class ProofFile:
     statement_bytes: bytes
     body: bytes
 
+    @property
+    def counter(self) -> int | None:
+        """The number of the proof in the prover's ledger, as its body says; None if it is too short."""
+        return int.from_bytes(self.body[:8], "little") if len(self.body) >= 8 else None
+
+    def require_hiding(self, *, insecure_no_hiding: bool) -> None:
+        """Rejects a proof that does not hide, unless that is permitted."""
+        if not self.hiding and not insecure_no_hiding:
+            raise VerificationError(
+                "statement.hiding",
+                "the proof does not hide: its bytes can reveal weights and activations",
+                hint="--insecure-no-hiding permits it, for tests and comparisons",
+            )
+
     @classmethod
     def from_bytes(cls, data: bytes) -> ProofFile:
         """Takes a file apart; raises `VerificationError` with a code `format.*`."""

@@ -4,9 +4,9 @@ Clients pin the SHA-256 of the file of epoch 0. Everything that can be derived i
 read (the layout of the commitment), or compared with what the verifier builds itself (circuits, in a
 statement).
 
-A file names the proof that its commitment is good: of epoch 0 the registration proof, that every weight is in
-range; of a later one the refresh proof, that the weights are those of the epoch before. The proof is about the
-file without that name, the *core*.
+A file names the proof that its commitment is good: of epoch 0 the registration proof, that every weight is
+in range; of a later one the refresh proof, that the weights are those of the epoch before. The proof is
+about the file without that name, the *core*.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""inspect: what a file of ours says, whatever its kind."""
+"""inspect: what a file of ours says, of any kind; the bits of a proof, the openings left of a model."""
 
 from __future__ import annotations
 
@@ -11,26 +11,78 @@ from assay.errors import RequestError
 from assay.framing import Kind, kind_of
 from assay.storage import read_file
 
+_MOST_SHOWN = 32
 
-def inspect(file: Path, *, as_json: bool) -> None:
+
+def inspect(file: Path, *, public: Path | None, as_json: bool) -> None:
     """`assay inspect`."""
-    if file.is_dir():
-        file = file / ("public.assay" if (file / "public.assay").exists() else "record.assay")
+    folder = file if file.is_dir() else None
+    if folder is not None:
+        file = folder / ("public.assay" if (folder / "public.assay").exists() else "record.assay")
     from assay.proof import FILE_CAP
 
     data = read_file(file, FILE_CAP, "file")
     kind = kind_of(data)
     show: Callable[[bytes], dict[str, Any]] | None
     if kind is None:
-        show = _challenge if data.lstrip()[:1] == b"{" else None
-        name = "challenge"
+        show = _json if data.lstrip()[:1] == b"{" else None
+        name = "challenge or pin"
     else:
         show, name = _SHOW[kind], kind.name.lower()
     if show is None:
         raise RequestError("unknown-file-kind", f"{file} is no file of Assay's")
-    values = _printable(show(data))
+    values = show(data)
+    if kind is Kind.PROOF:
+        values |= _security(data, file, public)
+    if kind is Kind.PUBLIC and folder is not None:
+        values |= _life(folder)
+    values = _printable(values)
     lines = [f"{file}: {name}, {amount(len(data))}", *_lines(values, "  ")]
     emit(as_json, {"file": str(file), "kind": name, "bytes": len(data), **values}, lines)
+
+
+def _security(data: bytes, file: Path, public: Path | None) -> dict[str, Any]:
+    """The bits of a proof, counted by verifying it against its own statement; needs its public file."""
+    unknown = {"security_bits": None, "security_terms": None, "budget_left": None}
+    path = public or file.parent / "public.assay"
+    if public is None and not path.is_file():
+        return {**unknown, "checked": "nothing but the form: --public FILE counts the bits"}
+    from assay.public import PublicModel
+    from assay.verify import verify, verify_registration
+
+    model = PublicModel.load(path)
+    scope = _scope(data)
+    if scope == "layers":
+        found = verify(data, public=model, any_statement=True, insecure_no_hiding=True)
+        terms = {"security_bits": found.security_bits, "security_terms": found.security_terms}
+    elif scope == "registration":
+        registered = verify_registration(data, public=model)
+        terms = {"security_bits": registered.security_bits, "security_terms": registered.security_terms}
+    else:
+        return {**unknown, "checked": "nothing but the form: `assay pin` verifies a refresh proof"}
+    return {**unknown, **terms, "checked": "the proof against its own statement and the public file"}
+
+
+def _scope(data: bytes) -> str:
+    from assay.proof import ProofFile
+
+    return str(ProofFile.from_bytes(data).statement.get("scope"))
+
+
+def _life(folder: Path) -> dict[str, Any]:
+    """What the ledger in the folder of a registered model says."""
+    path = folder / "ledger.db"
+    if not path.is_file():
+        return {"counter": None, "budget_left": None}
+    from assay.trace import Ledger
+
+    with Ledger.open(path) as ledger:
+        state = ledger.state()
+    return {
+        "counter": state.counter,
+        "budget_left": state.current.openings_left,
+        "warnings": list(state.warnings),
+    }
 
 
 def _public(data: bytes) -> dict[str, Any]:
@@ -57,25 +109,42 @@ def _record(data: bytes) -> dict[str, Any]:
 
 
 def _proof(data: bytes) -> dict[str, Any]:
-    from assay.proof import ProofFile
+    from assay.proof import VERSION, ProofFile
 
     proof = ProofFile.from_bytes(data)
     return {
-        "version": 0,
+        "version": VERSION,
         "profile": proof.profile,
         "hiding": proof.hiding,
+        "insecure": not proof.hiding,
+        "epoch": proof.statement.get("epoch"),
+        "counter": proof.counter,
         "body_bytes": len(proof.body),
         "statement": _shortened(proof.statement),
-        "checked": "nothing but the form",
     }
 
 
 def _shortened(statement: dict[str, Any]) -> dict[str, Any]:
+    segments = statement.get("segments")
+    if isinstance(segments, list) and len(segments) > _MOST_SHOWN:
+        statement = {**statement, "segments": len(segments)}
     record = statement.get("record")
     if not isinstance(record, dict):
         return statement
     counts = {name: len(record[name]) for name in ("slots", "parts") if isinstance(record.get(name), list)}
     return {**statement, "record": {**record, **counts}}
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    """A challenge or a pin, by its kind."""
+    return _pin(data) if b'"assay pin"' in data[:256] else _challenge(data)
+
+
+def _pin(data: bytes) -> dict[str, Any]:
+    from assay.verify.pin import Pin
+
+    pin = Pin.from_bytes(data)
+    return {**pin.to_dict(), "chain": list(pin.chain)}
 
 
 def _challenge(data: bytes) -> dict[str, Any]:
@@ -100,12 +169,17 @@ def _key(data: bytes) -> dict[str, Any]:
     return {"secret": "randomness of a commitment: keep it"}
 
 
+def _attempt(data: bytes) -> dict[str, Any]:
+    return {"secret": "seed and tickets of a proof under way: keep it"}
+
+
 _SHOW: dict[Kind, Callable[[bytes], dict[str, Any]]] = {
     Kind.PUBLIC: _public,
     Kind.RECORD: _record,
     Kind.PROOF: _proof,
     Kind.PRIVATE: _private,
     Kind.KEY: _key,
+    Kind.ATTEMPT: _attempt,
 }
 
 

@@ -1,4 +1,4 @@
-"""Committing a registered model's parts in one epoch: digests and codewords of a part, leaves and root of all.
+"""Committing a registered model's parts in one epoch: digests and codewords of a part, leaves and root.
 
 A part is done when its digests are there, whatever happened afterwards.
 """

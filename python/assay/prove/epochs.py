@@ -1,4 +1,4 @@
-"""The proofs about all weights: registration and refresh, made once an epoch and listed by its public file."""
+"""The proofs about all weights: registration and refresh, one an epoch, listed by its public file."""
 
 from __future__ import annotations
 

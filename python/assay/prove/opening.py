@@ -1,8 +1,8 @@
 """Openings and the ledgers they are charged to.
 
 A proof that shows columns of a long-lived commitment begins with a ticket of each commitment's ledger, and
-records its columns in all of them before anything of a column is computed. The weights' ledger comes first; its
-counter goes into the proof.
+records its columns in all of them before anything of a column is computed. The weights' ledger comes first;
+its counter goes into the proof.
 """
 
 from __future__ import annotations

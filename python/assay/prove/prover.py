@@ -11,8 +11,8 @@ from pathlib import Path
 from assay import _core
 from assay.audit.challenge import Challenge
 from assay.errors import ChallengeError, RequestError
-from assay.proof import pack_proof
 from assay.layout import boundary_layout
+from assay.proof import pack_proof
 from assay.prove.folder import Cells, RegisteredModel
 from assay.prove.opening import Account, Charge, opening
 from assay.prove.record import Recording, load_recording
@@ -64,9 +64,10 @@ def prove_recording(
 ) -> Proof:
     """The same in memory.
 
-    The columns that the proof shows are charged to the ledger of the registered model, or to `account`: that is
-    for proofs that are measured and thrown away. Without `self_check`, and with other weights to
-    `evaluate_with`, it proves what does not hold: that is for demonstrations and tests, no verifier accepts it.
+    The columns that the proof shows are charged to the ledger of the registered model, or to `account`:
+    that is for proofs that are measured and thrown away. Without `self_check`, and with other weights to
+    `evaluate_with`, it proves what does not hold: that is for demonstrations and tests, no verifier accepts
+    it.
     """
     if challenge.record.hash != recording.header.hash:
         raise ChallengeError(

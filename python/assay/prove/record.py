@@ -24,8 +24,8 @@ from assay.audit.header import MOST_TOKENS, RecordHeader
 from assay.errors import InternalError, RequestError, StorageError
 from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout, padded
-from assay.prove.embedding import scaled_embedding
 from assay.profiles import Code
+from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import Cells, RegisteredModel, map_file
 from assay.prove.opening import Transient
 from assay.prove.tokenizer import load_tokenizer

@@ -1,15 +1,14 @@
-"""Registration: a float model becomes an exact model, quantised, laid out, committed part by part, and proven.
+"""Registration: a float model becomes an exact model, committed part by part, and proven.
 
 A part is done when its digests are there; a registration that was cut off (killed, disk full) resumes after
-the last part that is done, or takes up the proof that every weight is in range. `public.assay` is written last:
-a folder that has it is complete.
+the last part that is done, or takes up the proof that every weight is in range. `public.assay` is written
+last: a folder that has it is complete.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -35,7 +34,7 @@ from assay.public import PublicModel
 from assay.quantize.calibrate import calibrate
 from assay.quantize.quantize import quantize_tensor, quantize_weight
 from assay.statement import circuits_digest
-from assay.storage import disk_error, make_folder, writing
+from assay.storage import disk_error, locked_folder, make_folder, writing
 
 _DEFAULT_STORED_LIMIT = 4 << 30
 _DISK_BYTES_PER_SECOND = 400 << 20
@@ -109,14 +108,16 @@ def register(
     chosen = profile_named(profile)
     job = _Job(source, Folder(out), chosen, code or chosen.code, progress or (lambda *_: None))
     estimates = job.estimates()
-    job.begin()
-    mode = _choose(storage or job.storage_begun(), estimates, out)
-    if announce is not None:
-        announce(estimates, mode)
-    try:
-        public = job.run(mode)
-    except OSError as error:
-        raise job.failed(error, mode) from error
+    make_folder(out)
+    with locked_folder(out):
+        job.begin()
+        mode = _choose(storage or job.storage_begun(), estimates, out)
+        if announce is not None:
+            announce(estimates, mode)
+        try:
+            public = job.run(mode)
+        except OSError as error:
+            raise job.failed(error, mode) from error
     return Registered(
         path=out,
         public=public,
@@ -201,9 +202,7 @@ class _Job:
 
         return (
             estimate("recompute", cells + digests + proof, seconds),
-            estimate(
-                "stored", cells + digests + proof + columns, seconds + columns / _DISK_BYTES_PER_SECOND
-            ),
+            estimate("stored", cells + digests + proof + columns, seconds + columns / _DISK_BYTES_PER_SECOND),
         )
 
     def _batch_seconds(self) -> float:
@@ -239,9 +238,7 @@ class _Job:
         plan = self._plan(mode)
         with writing(self.folder.tokenizer) as file:
             file.write(tokenizer_bytes(self.source))
-        committing = Committing(
-            self.folder.epoch(0), self.layout, self.code, mode, key, self.progress
-        )
+        committing = Committing(self.folder.epoch(0), self.layout, self.code, mode, key, self.progress)
         for part, height in enumerate(self.layout.parts):
             if not self.folder.cells(part).is_file() or not committing.is_done(part):
                 committing.part(part, self._cells(part, plan.scales))

@@ -1,4 +1,4 @@
-"""Proofs about all weights: that those of epoch 0 are in range, that an epoch's are those of the one before."""
+"""Proofs about all weights: those of epoch 0 are in range, those of an epoch are those of the one before."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ class PinFile:
 # ---- making a pin, and following the chain ----
 
 
-def pin(
+def pin_public(
     public: str | os.PathLike[str],
     *,
     proofs: str | os.PathLike[str] | None = None,
@@ -161,8 +162,9 @@ def pin(
 ) -> tuple[Pin, tuple[VerifiedEpoch, ...]]:
     """Verifies a public file's chain, from epoch 0 or from where the pin `before` stands, and pins it.
 
-    Proofs and earlier public files are looked for beside the public file, in `epochs/` there, and in `proofs`.
-    `model` is the hash that the public file of epoch 0 must have. Returns the pin, and what was verified for it.
+    Proofs and earlier public files are looked for beside the public file, in `epochs/` there, and in
+    `proofs`. `model` is the hash that the public file of epoch 0 must have. Returns the pin, and what was
+    verified for it.
     """
     places = [Path(public).absolute().parent, *([Path(proofs)] if proofs is not None else [])]
     known = _Files(places)
@@ -174,7 +176,7 @@ def pin(
     verified = []
     if before is None:
         verified.append(verify_registration(known.proof(chain[0]), public=chain[0]))
-    for old, new in zip(chain, chain[1:], strict=False):
+    for old, new in pairwise(chain):
         verified.append(verify_refresh(known.proof(new), public=new, before=old))
         result = replace(result, chain=(*result.chain, new.hash))
     for found in verified:
@@ -191,8 +193,7 @@ def _back(newest: PublicModel, known: _Files, before: Pin | None) -> list[Public
     chain = [newest]
     while chain[0].epoch > (0 if before is None else before.epoch):
         first = chain[0]
-        assert first.previous is not None, "a later epoch names the one before"
-        chain.insert(0, known.public(first.previous, first.epoch - 1))
+        chain.insert(0, known.public(first.previous or b"", first.epoch - 1))
     if before is not None and chain[0].hash != before.chain[chain[0].epoch]:
         raise PublicFileError(
             "pin-fork", f"epoch {chain[0].epoch} is not the public file that was pinned: the chain forks"

@@ -37,9 +37,9 @@ class Verified:
     """What was verified.
 
     `compared` is False if the statement was taken from the proof (`any_statement`). `epoch` is the public
-    file's, `counter` the number of the proof in the prover's ledger. `ledger_went_back` is known with a pin: this
-    proof's counter is not above that of another proof verified before, so the ledger was probably restored from
-    a backup.
+    file's, `counter` the number of the proof in the prover's ledger. `ledger_went_back` is known with a
+    pin: this proof's counter is not above that of another proof verified before, so the ledger was probably
+    restored from a backup.
     """
 
     statements: tuple[LayerStatement, ...]
@@ -120,7 +120,7 @@ def verify(
     asked = _challenge(challenge, any_statement)
     data = read_source(proof, FILE_CAP, "proof")
     file = ProofFile.from_bytes(data)
-    require_hiding(file, insecure_no_hiding)
+    file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     statement, asked = _expected(model, asked, file)
     require_statement(file, statement, model.profile.name)
     try:
@@ -131,16 +131,6 @@ def verify(
     if pinned is None:
         return found
     return replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
-
-
-def require_hiding(file: ProofFile, insecure_no_hiding: bool) -> None:
-    """Rejects a proof that does not hide, unless that is permitted."""
-    if not file.hiding and not insecure_no_hiding:
-        raise VerificationError(
-            "statement.hiding",
-            "the proof does not hide: its bytes can reveal weights and activations",
-            hint="--insecure-no-hiding permits it, for tests and comparisons",
-        )
 
 
 def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challenge | None:
@@ -156,7 +146,11 @@ def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challen
         raise RequestError(
             "both-challenge-and-any", "with a challenge the statement is compared: leave out any_statement"
         )
-    return given if isinstance(given, Challenge) else Challenge.from_bytes(read_source(given, FILE_CAP, "challenge"))
+    return (
+        given
+        if isinstance(given, Challenge)
+        else Challenge.from_bytes(read_source(given, FILE_CAP, "challenge"))
+    )
 
 
 def _expected(model: PublicModel, asked: Challenge | None, file: ProofFile) -> tuple[Statement, Challenge]:
