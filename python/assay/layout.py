@@ -51,9 +51,10 @@ class Slot:
         """The same place under another name."""
         return replace(self, name=name)
 
-    def cut(self, count: int) -> list[Slot]:
-        """The slot as up to `count` slots of equal height, cut between rows: `embedding.0/3`."""
-        step = -(-self.rows // count)
+    def cut(self, most: int) -> list[Slot]:
+        """The slot in pieces of at most `most` blocks (or of one row) and equal height: `embedding.0/3`."""
+        tallest = max(1, most * BLOCK // self.stride)
+        step = -(-self.rows // -(-self.rows // tallest))
         starts = range(0, self.rows, step)
         if len(starts) == 1:
             return [self]
@@ -91,7 +92,7 @@ def chunks(layout: Layout, most: int | None = None) -> list[tuple[Slot, ...]]:
     for part in range(len(layout.parts)):
         room = 0
         for slot in layout.of_part(part):
-            for piece in slot.cut(-(-slot.blocks // limit)):
+            for piece in slot.cut(limit):
                 if piece.blocks > room:
                     out.append([])
                     room = limit

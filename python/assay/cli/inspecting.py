@@ -25,8 +25,9 @@ def inspect(file: Path, *, public: Path | None, as_json: bool) -> None:
     kind = kind_of(data)
     show: Callable[[bytes], dict[str, Any]] | None
     if kind is None:
-        show = _json if data.lstrip()[:1] == b"{" else None
-        name = "challenge or pin"
+        pinned = b'"assay pin"' in data[:256]
+        show = (_pin if pinned else _challenge) if data.lstrip()[:1] == b"{" else None
+        name = "pin" if pinned else "challenge"
     else:
         show, name = _SHOW[kind], kind.name.lower()
     if show is None:
@@ -133,11 +134,6 @@ def _shortened(statement: dict[str, Any]) -> dict[str, Any]:
         return statement
     counts = {name: len(record[name]) for name in ("slots", "parts") if isinstance(record.get(name), list)}
     return {**statement, "record": {**record, **counts}}
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    """A challenge or a pin, by its kind."""
-    return _pin(data) if b'"assay pin"' in data[:256] else _challenge(data)
 
 
 def _pin(data: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from assay import _core
 from assay.epochs import empty_leaf, refresh_statement, registration_statement
-from assay.errors import AssayError, InternalError, StorageError
+from assay.errors import AssayError, InternalError, RequestError, StorageError
 from assay.layout import BLOCK
 from assay.profiles import Code
 from assay.proof import pack_proof
@@ -111,6 +111,8 @@ def _proven(
                 )
         except _core.NotProvable as error:
             segment, relation, message = error.args
+            if relation == "profile":
+                raise RequestError("not-provable", f"the {public.proof_kind} proof: {message}") from error
             raise InternalError("epoch-not-provable", f"{segment}, {relation}: {message}") from error
     data = pack_proof(public.profile.name, True, statement.instance, result["body"])
     digest = hashlib.sha256(data).digest()
