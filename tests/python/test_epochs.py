@@ -479,6 +479,22 @@ def test_a_restored_ledger_only_refreshes(model: RegisteredModel, tmp_path: Path
     assert proof.counter > first
 
 
+def test_a_restore_that_only_the_provider_knows_of(
+    model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database came back with its mark. A refresh that is cut off then still has its reserve."""
+    asked = request(model, tmp_path / "REQ")
+    with killed_while_writing(monkeypatch, ".proof"):
+        refresh(model.folder.path, restored=True)
+    code = refusal(lambda: prove(model, tmp_path / "REQ", asked, tmp_path / "proof"))
+    assert code == "ledger-stale"
+    done = refresh(model.folder.path, restored=True)
+    assert (done.restored, done.public.epoch) == (True, 1)
+    old, _ = epochs(model)
+    for part in old.parts:
+        assert SMALL_CODE.random - SMALL_CODE.queries < part.used <= SMALL_CODE.random
+
+
 def test_records_of_an_earlier_version(road: Road) -> None:
     for data, read in (
         (road.public, PublicModel.from_bytes),

@@ -28,7 +28,7 @@ from assay.public import PublicModel
 
 
 def envelope_of(data: bytes, kind: Kind) -> Any:
-    (raw,) = framing.unpack(data, kind, 0, [1 << 24])
+    (raw,) = framing.unpack(data, kind, 1, [1 << 24])
     return framing.decode(raw)
 
 
@@ -96,7 +96,7 @@ def test_other_encodings_are_refused(raw: bytes, reason: str) -> None:
 
 
 def test_frames_are_refused_by_kind_version_size_and_end() -> None:
-    data = framing.pack(Kind.PUBLIC, 1, b"abc")
+    data = framing.pack(Kind.PUBLIC, 0, b"abc")
     assert framing.unpack(data, Kind.PUBLIC, 0, [3]) == [b"abc"]
     for changed, kind, version, cap, reason in [
         (data, Kind.PROOF, 0, 3, "kind"),

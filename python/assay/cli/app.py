@@ -74,16 +74,23 @@ def register(
 @app.command()
 def refresh(
     dir: Registered,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored", help="The folder was restored from a backup: its epoch proves nothing more."
+        ),
+    ] = False,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
     """Commit a registered model's weights anew, in a new epoch, and prove that they are the same.
 
-    A refresh that was cut off resumes.
+    A refresh that was cut off resumes. After any restore from a backup a refresh is mandatory; a ledger that is
+    older than its mark is found without --restored.
     """
     from assay.cli import provider
 
-    provider.refresh(dir, threads=threads, as_json=json)
+    provider.refresh(dir, restored=restored, threads=threads, as_json=json)
 
 
 @app.command()

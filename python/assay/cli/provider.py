@@ -43,7 +43,7 @@ def register(
     emit(as_json, done.to_dict(), lines)
 
 
-def refresh(dir: Path, *, threads: int, as_json: bool) -> None:
+def refresh(dir: Path, *, restored: bool, threads: int, as_json: bool) -> None:
     """`assay refresh`."""
     from assay import _core
     from assay.prove.folder import RegisteredModel
@@ -55,9 +55,9 @@ def refresh(dir: Path, *, threads: int, as_json: bool) -> None:
         note(f"{amount(disk)} more on disk, about {seconds:.0f} s")
 
     with progress() as report:
-        done = run(dir, progress=report, announce=announce)
+        done = run(dir, restored=restored, progress=report, announce=announce)
     if done.restored:
-        note("warning: the ledger had gone back; the epoch before is stale, nothing more is proven in it")
+        note("warning: the ledger was restored: the epoch before is stale, nothing more is proven in it")
     folder = RegisteredModel(dir).epoch
     lines = [
         f"epoch {done.public.epoch} of {dir}: {done.seconds:.1f} s",

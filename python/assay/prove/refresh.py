@@ -49,11 +49,17 @@ class Refreshed:
 
 
 def refresh(
-    path: Path, *, progress: Progress | None = None, announce: Callable[[float, int], None] | None = None
+    path: Path,
+    *,
+    restored: bool = False,
+    progress: Progress | None = None,
+    announce: Callable[[float, int], None] | None = None,
 ) -> Refreshed:
     """Makes the next epoch of the model in a folder, or goes on with one that was cut off.
 
-    `announce` gets about how many seconds it takes, and how many bytes of disk, before anything is done.
+    `restored` says that the folder came from a backup, which its ledger cannot always tell: what proofs could
+    have opened counts as opened then. `announce` gets about how many seconds it takes, and how many bytes of
+    disk, before anything is done.
     """
     started = time.monotonic()
     report = progress or (lambda *_: None)
@@ -61,29 +67,32 @@ def refresh(
     hint = "run the same command again: the refresh resumes where it was"
     with locked_folder(path), storage_errors(path, hint=hint):
         before = RegisteredModel(path)
-        restored = _accept_ledger(before)
+        stale = _accept_ledger(before, restored)
         job = _Job(before, report)
         seconds, disk = job.estimate()
         if announce is not None:
             announce(seconds, disk)
-        if restored:
-            before.folder.epoch(before.public.epoch + 1).attempt.unlink(missing_ok=True)
         public = job.run()
-    return Refreshed(path=path, public=public, restored=restored, seconds=time.monotonic() - started)
+    return Refreshed(path=path, public=public, restored=stale, seconds=time.monotonic() - started)
 
 
-def _accept_ledger(model: RegisteredModel) -> bool:
-    """Whether the ledger was found to have gone back; its epochs are stale from now on then."""
+def _accept_ledger(model: RegisteredModel, restored: bool) -> bool:
+    """Whether the epoch is stale, because the ledger was restored: as found, as said, or found before."""
+    path = model.folder.ledger
     try:
-        with Ledger.open(model.folder.ledger) as ledger:
-            return any(
-                epoch.root == model.public.root and epoch.status == "stale" for epoch in ledger.state().epochs
-            )
+        with Ledger.open(path) as ledger:
+            states = {epoch.root: epoch.status for epoch in ledger.state().epochs}
     except StorageError as error:
         if error.code != "ledger-rolled-back":
             raise
-    Ledger.require_refresh(model.folder.ledger).close()
-    return True
+        # Its tickets are gone from the ledger, which could not tell them from recorded ones.
+        model.folder.epoch(model.public.epoch + 1).attempt.unlink(missing_ok=True)
+        Ledger.require_refresh(path).close()
+        return True
+    if restored and states.get(model.public.root) == "open":
+        Ledger.require_refresh(path).close()
+        return True
+    return states.get(model.public.root) == "stale"
 
 
 class _Job:
