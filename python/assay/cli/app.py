@@ -85,8 +85,8 @@ def refresh(
 ) -> None:
     """Commit a registered model's weights anew, in a new epoch, and prove that they are the same.
 
-    A refresh that was cut off resumes. After any restore from a backup a refresh is mandatory; a ledger that is
-    older than its mark is found without --restored.
+    A refresh that was cut off resumes. After any restore from a backup a refresh is mandatory; a ledger that
+    is older than its mark is found without --restored.
     """
     from assay.cli import provider
 
