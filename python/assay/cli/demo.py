@@ -340,4 +340,4 @@ def _print(honest: dict[str, Any], forged: list[dict[str, Any]]) -> None:
 
 
 def _shown(found: dict[str, Any]) -> str:
-    return f"{found['verdict']} [{found['code']}]" if found["code"] else str(found["verdict"])
+    return f"{found['verdict']} ({found['code']})" if found["code"] else str(found["verdict"])
