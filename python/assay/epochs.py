@@ -24,12 +24,24 @@ if TYPE_CHECKING:
     from assay import _core
 
 DEGREE = 3
+MOST_WEIGHTS = (1 << 31) - 1
+"""Of which one proof can show that they are in range: as many as the lookups of a proof."""
 _Chunks = Sequence[Sequence[Slot]]
 _Circuit = Callable[[str, Iterable[tuple[str, int, int]]], bytes]
 
 
+def require_provable(layout: Layout) -> None:
+    """Raises `PublicFileError` for more weights than one proof can be about."""
+    weights = sum(slot.rows * slot.cols for slot in layout.slots)
+    if weights > MOST_WEIGHTS:
+        raise PublicFileError(
+            "public-too-large", f"{weights} weights; a registration proof is about at most {MOST_WEIGHTS}"
+        )
+
+
 def registration_statement(public: PublicModel) -> Statement:
     """Every weight of epoch 0 is in the range that the file states."""
+    require_provable(public.layout)
     pieces = chunks(public.layout)
     fields = {"scope": REGISTRATION, "weight_range": list(WEIGHT_RANGE)}
     nothing = long_lived("boundaries", empty_root(public.code.length), Layout((), ()))
@@ -39,6 +51,7 @@ def registration_statement(public: PublicModel) -> Statement:
 def refresh_statement(public: PublicModel, before: PublicModel) -> Statement:
     """The weights of `public` are those of `before`, the epoch before it; raises `PublicFileError`."""
     require_successor(public, before)
+    require_provable(public.layout)
     pieces = chunks(public.layout)
     fields = {"scope": REFRESH, "previous": before.hash}
     old = long_lived("boundaries", before.root, _layout(before.layout, pieces, refresh.PREVIOUS))

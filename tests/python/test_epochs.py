@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tiny_model import SMALL_CODE, TOKENS, Road, attempt, flips, register_model
 
+import assay.epochs
 import assay.layout
 import assay.prove.attempt
 import assay.prove.commit
@@ -381,6 +382,27 @@ def test_a_proof_past_the_budget_is_refused(tight: RegisteredModel, tmp_path: Pa
     new = RegisteredModel(tight.folder.path)
     fresh = request(new, tmp_path / "REQ3")
     prove(new, tmp_path / "REQ3", fresh, tmp_path / "third")
+
+
+def test_a_warning_from_nine_tenths_of_the_budget(
+    tight: RegisteredModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from assay.cli import main
+
+    asked = request(tight, tmp_path / "REQ")
+    (tmp_path / "challenge.json").write_bytes(asked.encoded)
+    words = ["prove", tight.folder.path, tmp_path / "REQ", "--challenge", tmp_path / "challenge.json"]
+    assert main([*map(str, words), "--out", str(tmp_path / "proof")]) == 0
+    assert "warning: epoch 0 is" in capsys.readouterr().err
+    assert main(["ledger", "show", str(tight.folder.path)]) == 0
+    assert "warning: epoch 0 is" in capsys.readouterr().err
+    assert main(["refresh", str(tight.folder.path)]) == 0
+    assert "warning: epoch 0 is" in capsys.readouterr().err
+
+
+def test_more_weights_than_a_proof_can_be_about(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assay.epochs, "MOST_WEIGHTS", 1000)
+    assert refusal(lambda: registration_statement(road.model.public)) == "public-too-large"
 
 
 def test_the_boundaries_have_a_budget_of_their_own(tight: RegisteredModel, tmp_path: Path) -> None:

@@ -307,6 +307,10 @@ def test_refresh_and_ledger_commands(road: Road, tmp_path: Path, capsys: pytest.
     code, answer = run("inspect", tmp_path / "DIR", capsys=capsys)
     assert (code, answer["epoch"], answer["hiding"]) == (0, 1, True)
     assert answer["budget_left"] > 0
+    assert answer["security_bits"] >= 128
+    (proof,) = (tmp_path / "DIR" / "epochs" / "1").glob("*.proof")
+    code, of_refresh = run("inspect", proof, capsys=capsys)
+    assert (code, of_refresh["security_bits"]) == (0, answer["security_bits"])
     code, answer = run("refresh", tmp_path, capsys=capsys)
     assert (code, answer["error"]["code"]) == (2, "not-registered")
 

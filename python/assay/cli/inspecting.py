@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.cli.output import amount, emit
 from assay.errors import RequestError
 from assay.framing import Kind, kind_of
 from assay.storage import read_file
+
+if TYPE_CHECKING:
+    from assay.public import PublicModel
+    from assay.verify import VerifiedEpoch
 
 _MOST_SHOWN = 32
 
@@ -49,19 +53,30 @@ def _security(data: bytes, file: Path, public: Path | None) -> dict[str, Any]:
     if public is None and not path.is_file():
         return {**unknown, "checked": "nothing but the form: --public FILE counts the bits"}
     from assay.public import PublicModel
-    from assay.verify import verify, verify_registration
+    from assay.verify import verify
 
     model = PublicModel.load(path)
-    scope = _scope(data)
-    if scope == "layers":
+    if _scope(data) == "layers":
         found = verify(data, public=model, any_statement=True, insecure_no_hiding=True)
-        terms = {"security_bits": found.security_bits, "security_terms": found.security_terms}
-    elif scope == "registration":
-        registered = verify_registration(data, public=model)
-        terms = {"security_bits": registered.security_bits, "security_terms": registered.security_terms}
+        bits, terms = found.security_bits, found.security_terms
     else:
-        return {**unknown, "checked": "nothing but the form: `assay pin` verifies a refresh proof"}
-    return {**unknown, **terms, "checked": "the proof against its own statement and the public file"}
+        own = _epoch_proof(data, model, file.parent.parent)
+        if own is None:
+            return {**unknown, "checked": "nothing but the form: the epoch before is not at hand"}
+        bits, terms = own.security_bits, own.security_terms
+    checked = "the proof against its own statement and the public file"
+    return {**unknown, "security_bits": bits, "security_terms": terms, "checked": checked}
+
+
+def _epoch_proof(data: bytes, public: PublicModel, epochs: Path) -> VerifiedEpoch | None:
+    """The proof of an epoch, verified; None if the public file before it is not in the folder of epochs."""
+    from assay.public import PublicModel
+    from assay.verify import verify_refresh, verify_registration
+
+    if public.epoch == 0:
+        return verify_registration(data, public=public)
+    path = epochs / str(public.epoch - 1) / "public.assay"
+    return verify_refresh(data, public=public, before=PublicModel.load(path)) if path.is_file() else None
 
 
 def _scope(data: bytes) -> str:
@@ -71,19 +86,23 @@ def _scope(data: bytes) -> str:
 
 
 def _life(folder: Path) -> dict[str, Any]:
-    """What the ledger in the folder of a registered model says."""
-    path = folder / "ledger.db"
-    if not path.is_file():
-        return {"counter": None, "budget_left": None}
+    """Of a registered model: the bits of its epoch's proof, and what its ledger says."""
+    from assay.proof import FILE_CAP
+    from assay.public import PublicModel
     from assay.trace import Ledger
 
-    with Ledger.open(path) as ledger:
-        state = ledger.state()
-    return {
-        "counter": state.counter,
-        "budget_left": state.current.openings_left,
-        "warnings": list(state.warnings),
-    }
+    public = PublicModel.load(folder / "public.assay")
+    path = folder / "epochs" / str(public.epoch) / f"{public.proof.hex()}.proof"
+    proof = _epoch_proof(read_file(path, FILE_CAP, "proof"), public, folder / "epochs")
+    values: dict[str, Any] = {"counter": None, "budget_left": None, "warnings": []}
+    if proof is not None:
+        values |= {"security_bits": proof.security_bits, "security_terms": proof.security_terms}
+    if (folder / "ledger.db").is_file():
+        with Ledger.open(folder / "ledger.db") as ledger:
+            state = ledger.state()
+        values |= {"counter": state.counter, "budget_left": state.current.openings_left}
+        values["warnings"] = list(state.warnings)
+    return values
 
 
 def _public(data: bytes) -> dict[str, Any]:

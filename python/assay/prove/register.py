@@ -21,7 +21,7 @@ import numpy as np
 
 from assay import _core
 from assay.circuits.scales import ModelScales
-from assay.epochs import DEGREE
+from assay.epochs import DEGREE, require_provable
 from assay.errors import AssayError, RequestError, StorageError
 from assay.layout import BLOCK, Layout, Slot, chunks, weight_layout
 from assay.model import SourceModel
@@ -167,6 +167,7 @@ class _Job:
         self.config = source.config.to_dict()
         self.layout: Layout = weight_layout(self.config, code)
         self.saturated: Counter[str] = Counter()
+        require_provable(self.layout)
         if reason := code.core().invalid_reason():
             raise RequestError("bad-code", f"code parameters: {reason}")
         if code.random < 2 * code.queries:

@@ -211,10 +211,12 @@ class _Files:
         """The public file with this hash; it has to be of this epoch."""
         for path in self._files("*.assay"):
             try:
-                found = PublicModel.load(path) if path.stat().st_size <= PUBLIC_CAP + 64 else None
+                if not path.is_file() or path.stat().st_size > PUBLIC_CAP + 64:
+                    continue
+                found = PublicModel.load(path)
             except (AssayError, OSError):
                 continue  # a file of another kind, or none of ours
-            if found is not None and found.hash == digest:
+            if found.hash == digest:
                 if found.epoch != epoch:
                     raise PublicFileError(
                         "epoch-gap", f"{path} is of epoch {found.epoch}, epoch {epoch} is needed"
