@@ -28,7 +28,7 @@ from assay.trace import Ledger
 from assay.verify.epochs import verify_refresh, verify_registration
 
 _PIECE_BYTES = 120
-_LOOKUP_SECONDS, _EQUAL_SECONDS = 360e-9, 40e-9  # a weight, on one thread
+_LOOKUP_SECONDS, _EQUAL_SECONDS = 240e-9, 40e-9  # a weight, on one thread
 _ENCODE_SHARE = 0.2  # of committing once more: the queried columns are computed anew
 
 
