@@ -131,14 +131,6 @@ Vec<D> truncated_eq(std::span<const Ext<D>> point, size_t n) {
   return w;
 }
 
-// q[j] -= factor * values[j], one coordinate after the other: the planes are streamed.
-template <int D>
-void subtract_multiples(const Ext<D>& factor, std::span<const int64_t> values, Planes<D> q) {
-  for (int d = 0; d < D; ++d)
-    for (size_t j = 0; j < values.size(); ++j)
-      q.c[d][j] = (F(q.c[d][j]) - factor.c[d] * F::from_i64(values[j])).v;
-}
-
 // The left operand of an einsum bound at rho: x[g, k] = sum over (a, m) of eq(rho, (a, g, m)) x[(a, g, m),
 // k].
 template <int D>
@@ -337,7 +329,7 @@ Fractions<D> SegmentProver<D>::leaves(std::span<const uint32_t> table_ids, const
         for (size_t j = 0; j < stride; ++j) q.set(j, j < lo || j >= hi ? Ext<D>::one() : start);
         for (size_t k = 0; k < l.columns.size(); ++k) {
           linear_poly_row(c_, witness_, l.columns[k], static_cast<uint32_t>(i), column);
-          subtract_multiples(fp.beta[k], std::span(column).subspan(lo, hi - lo), q.at(lo));
+          for (size_t j = lo; j < hi; ++j) q.set(j, q.get(j) - fp.beta[k] * F::from_i64(column[j]));
         }
       }
     });

@@ -30,7 +30,7 @@ void add_tableau_terms(const ProofSizes& s, std::vector<SecurityTerm>& terms) {
   const auto d = [](uint64_t x) { return static_cast<double>(x); };
   terms.push_back({"tableau: queries", s.tableau_query_bits});
   terms.push_back(
-      {"tableau: proximity gap", fraction_bits((log2_ceil(s.tableau_rows) + 1) * d(s.tableau_length), e)});
+      {"tableau: proximity gap", fraction_bits(2 * (log2_ceil(s.tableau_rows) + 1) * d(s.tableau_length), e)});
   terms.push_back({"tableau: constraints", fraction_bits(d(s.constraints), e)});
   terms.push_back({"tableau: products", fraction_bits(d(s.product_rows), e)});
 }
@@ -48,6 +48,7 @@ std::string invalid_reason(const CodeParams& p) {
   if (p.random > p.columns()) return "more random than message coefficients";
   if (p.message() > (uint64_t{1} << p.log_coset)) return "a row does not fit a coset";
   if (2 * p.message() > p.length()) return "the rate is above 1/2";
+  if (p.random < p.queries) return "fewer random symbols than queries: one opening would tell of the cells";
   if (p.queries < 1 || p.queries > p.length() / 2) return "queries is not in 1..length/2";
   return {};
 }

@@ -120,11 +120,14 @@ class ProofProver {
 
  private:
   // Secret randomness of one commitment: fresh for each proof, and bound to everything absorbed so far.
-  PrgKey derive_key() {
+  // A part's cells are not absorbed when its key is drawn: they go into it, so that two parts never share one.
+  PrgKey derive_key(const PartCells& part = {}) {
     const Digest prefix = transcript_.fingerprint();
     Sha256 hash;
     hash.update(seed_);
     hash.update(prefix);
+    for (const SlotCells& s : part.slots)
+      hash.update({static_cast<const uint8_t*>(s.data), s.blocks * kBlock * cell_size(s.type)});
     return hash.finish();
   }
 
@@ -149,8 +152,9 @@ class ProofProver {
   }
 
   void commit(std::string name, PartCells part) {
+    const PrgKey key = derive_key(part);
     own_.push_back(std::make_unique<ProverCommitment>(std::move(name), statement_.code,
-                                                      std::vector<PartCells>{std::move(part)}, derive_key()));
+                                                      std::vector<PartCells>{std::move(part)}, key));
     const size_t bytes = own_.back()->parts()[0].rows * rs_.length() * sizeof(F);
     own_.back()->commit(rs_, keep_bytes_);
     keep_bytes_ -= std::min(keep_bytes_, bytes);
@@ -265,7 +269,9 @@ class ProofProver {
     verifier.receive_combination();
     check(channel.constraints().pads() == tableau_->shape().pads, "as many pads as messages");
     require_bits(plan_.sizes(claims_.claims.size(), &tableau_->shape(), channel.constraints().count()));
-    tableau_->send_answers(channel_, channel.constraints());
+    const bool sent = channel.constraints().products() == tableau_->products() &&
+                      tableau_->send_answers(channel_, channel.constraints(), options_.self_check);
+    if (!sent) throw NotProvable{"", "constraints", "the proof's messages do not satisfy its relations"};
   }
 
   // The columns are revealed in the end, once the ledger has them.

@@ -8,6 +8,7 @@ namespace {
 
 // Lookups are counted in F and multiplicities committed as int32: both hold far more than this.
 constexpr size_t kMaxLookups = (size_t{1} << 31) - 1;
+constexpr double kMaxBits = 1024;
 constexpr size_t kMaxTableBlocks = size_t{1} << 16;
 constexpr uint64_t kMaxStackBlocks = uint64_t{1} << 31;  // numbers of blocks and rows have 32 bits
 
@@ -82,6 +83,8 @@ Plan::Plan(const Statement& statement) : statement_(&statement) {
   if (statement.degree != 2 && statement.degree != 3) throw Malformed{"the extension's degree is not 2 or 3"};
   const std::string reason = invalid_reason(statement.code);
   if (!reason.empty()) throw Malformed{"code parameters: " + reason};
+  if (!(statement.required_bits >= 0 && statement.required_bits <= kMaxBits))  // also where that is no number
+    throw Malformed{"no proof gives so many bits"};
   if (statement.segments.empty()) throw Malformed{"a proof needs at least one segment"};
   for (const Segment& s : statement.segments)
     if (s.circuit == nullptr) throw Malformed{"the segment " + s.name + " has no circuit"};

@@ -23,13 +23,13 @@ void add_multiple(Vec<D>& sum, const Vec<D>& values, const Ext<D>& weight) {
 }  // namespace
 
 template <int D>
-TableauProver<D>::TableauProver(const TableauShape& shape, std::span<const PadProduct> products,
+TableauProver<D>::TableauProver(const TableauShape& shape, std::vector<PadProduct> products,
                                 const PrgKey& key)
-    : shape_(shape) {
+    : shape_(shape), products_(std::move(products)) {
   Prg prg(key, 0);
   pads_ = uniform<D>(prg, shape.pads);
   Vec<D> left, right, product;
-  for (const auto& [i, j] : products) {
+  for (const auto& [i, j] : products_) {
     left.push_back(pads_[i]);
     right.push_back(pads_[j]);
     product.push_back(pads_[i] * pads_[j]);
@@ -94,9 +94,16 @@ void TableauProver<D>::commit(Prg& prg) {
   tree_.emplace(std::move(leaves));
 }
 
+// (T.2), (T.3)
+template <int D>
+bool TableauProver<D>::holds(const TableauQuestion<D>& question, const Vec<D>& v2, const Vec<D>& v3) const {
+  return sum_of_values<D>(v2, shape_) == question.value && vanishes_on_message<D>(v3, shape_);
+}
+
 // (T.1): v_1 on coefficients, v_2 and v_3 on values at twice as many points as a row has coefficients.
 template <int D>
-void TableauProver<D>::send_answers(ProverChannel<D>& channel, const Constraints<D>& constraints) const {
+bool TableauProver<D>::send_answers(ProverChannel<D>& channel, const Constraints<D>& constraints,
+                                    bool must_hold) const {
   const auto question = TableauQuestion<D>::draw(channel, shape_, constraints);
   const unsigned log_twice = shape_.log_size + 1;
   const size_t masks = shape_.rows();
@@ -117,9 +124,11 @@ void TableauProver<D>::send_answers(ProverChannel<D>& channel, const Constraints
   v3 = interpolate<D>(v3, log_twice);
   add_multiple(v2, rows_[masks + 1], Ext<D>::one());
   add_multiple(v3, rows_[masks + 2], Ext<D>::one());
+  if (must_hold && !holds(question, v2, v3)) return false;
   channel.send_public("tableau.rows", v1);
   channel.send_public("tableau.linear", v2);
   channel.send_public("tableau.products", v3);
+  return true;
 }
 
 template <int D>

@@ -65,6 +65,21 @@ struct TableauQuestion {
   }
 };
 
+// Of 2K coefficients: the sum of the values on the subgroup.
+template <int D>
+Ext<D> sum_of_values(const Vec<D>& coefficients, const TableauShape& shape) {
+  return (coefficients[0] + coefficients[shape.size()]) * F(shape.size());
+}
+template <int D>
+bool vanishes_on_message(const Vec<D>& coefficients, const TableauShape& shape) {
+  const size_t size = shape.size();
+  Vec<D> folded(coefficients.begin(), coefficients.begin() + static_cast<std::ptrdiff_t>(size));
+  for (size_t i = 0; i < size; ++i) folded[i] += coefficients[size + i];
+  const Vec<D> values = values_on<D>(folded, shape.log_size);
+  return std::all_of(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(shape.message()),
+                     [](const Ext<D>& x) { return x.is_zero(); });
+}
+
 template <class Channel>
 class TableauVerifier {
  public:
@@ -81,13 +96,10 @@ class TableauVerifier {
     rows_ = channel_.receive_public("tableau.rows", size, kTableau);
     linear_ = channel_.receive_public("tableau.linear", 2 * size, kTableau);
     products_ = channel_.receive_public("tableau.products", 2 * size, kTableau);
-    channel_.require((linear_[0] + linear_[size]) * F(size) == question_.value, "tableau.linear", kTableau,
+    channel_.require(sum_of_values<D>(linear_, shape_) == question_.value, "tableau.linear", kTableau,
                      "the proof's messages do not satisfy its relations");
-    Vec<D> folded(products_.begin(), products_.begin() + static_cast<std::ptrdiff_t>(size));
-    for (size_t i = 0; i < size; ++i) folded[i] += products_[size + i];
-    const Vec<D> values = values_on<D>(folded, shape_.log_size);
-    for (size_t i = 0; i < shape_.message(); ++i)
-      channel_.require(values[i].is_zero(), "tableau.products", kTableau, "a product of two pads is wrong");
+    channel_.require(vanishes_on_message<D>(products_, shape_), "tableau.products", kTableau,
+                     "a product of two pads is wrong");
   }
 
   // (T.4)

@@ -59,12 +59,16 @@ def pack(kind: Kind, version: int, *sections: bytes) -> bytes:
     return head + b"".join(struct.pack("<Q", len(s)) + s for s in sections)
 
 
+def name_of(data: bytes) -> str:
+    """What a file that begins so is, for messages."""
+    kind = kind_of(data)
+    return "no file of Assay's" if kind is None else f"a {kind.name.lower()} file"
+
+
 def unpack(data: bytes, kind: Kind, version: int, caps: Sequence[int]) -> list[bytes]:
     """The sections of a file of this kind and version, one for each cap on its length."""
-    found = kind_of(data)
-    if found is not kind:
-        name = "no file of Assay's" if found is None else f"a {found.name.lower()} file"
-        raise FormatError("kind", f"this is {name}, not a {kind.name.lower()} file")
+    if kind_of(data) is not kind:
+        raise FormatError("kind", f"this is {name_of(data)}, not a {kind.name.lower()} file")
     if len(data) < 12:
         raise FormatError("truncated", "the file ends within its head")
     (stated,) = struct.unpack_from("<I", data, 8)

@@ -50,6 +50,8 @@ class Code:
             return "a row does not fit a coset"
         if 2 * self.message > self.length:
             return "the rate is above 1/2"
+        if self.random < self.queries:
+            return "fewer random symbols than queries: one opening would tell of the cells"
         if not 1 <= self.queries <= self.length // 2:
             return "queries is not in 1..length/2"
         return ""

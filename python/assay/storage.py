@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from assay.errors import RequestError, StorageError
+from assay.framing import name_of
 
 
 def read_file(path: Path, cap: int, what: str) -> bytes:
@@ -25,7 +26,8 @@ def read_file(path: Path, cap: int, what: str) -> bytes:
             "unreadable-file", f"{what}: cannot read {path}: {error.strerror or error}"
         ) from error
     if len(data) > cap:
-        raise RequestError("file-too-large", f"{what}: {path} has more than {cap} bytes")
+        said = f"{what}: {path} has more than {cap} bytes"
+        raise RequestError("file-too-large", f"{said}; it is {name_of(data)}")
     return data
 
 

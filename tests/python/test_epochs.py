@@ -416,6 +416,16 @@ def test_the_boundaries_have_a_budget_of_their_own(tight: RegisteredModel, tmp_p
     assert code == "ledger-budget"
 
 
+def test_a_record_cut_off_has_a_new_ledger(
+    tight: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made again, its boundaries have another root."""
+    with killed_while_writing(monkeypatch, "record.assay"):
+        record(tight, tmp_path / "REQ", tokens=TOKENS)
+    asked = request(tight, tmp_path / "REQ")
+    prove(tight, tmp_path / "REQ", asked, tmp_path / "proof")
+
+
 def test_a_recording_in_memory_is_counted_too(tight: RegisteredModel) -> None:
     from assay.prove.opening import Transient
 

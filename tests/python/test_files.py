@@ -380,7 +380,7 @@ def test_an_embedding_of_too_many_parts_is_refused_before_it_is_laid_out(road: R
     """A few kilobytes could otherwise ask for minutes of work."""
     envelope = envelope_of(road.public, Kind.PUBLIC)
     config = {**envelope["config"], "vocab_size": 1 << 24}
-    code = {**envelope["code"], "log_columns": 7, "random": 16, "log_coset": 8}
+    code = {**envelope["code"], "log_columns": 7, "random": 16, "log_coset": 8, "queries": 16}
     data = framing.pack(Kind.PUBLIC, 1, framing.encode({**envelope, "config": config, "code": code}))
     with pytest.raises(PublicFileError, match="embedding's parts"):
         PublicModel.from_bytes(data)

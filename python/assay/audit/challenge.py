@@ -160,6 +160,8 @@ def _json(data: bytes) -> Any:
             raise FormatError("json", "a name occurs twice")
         return dict(pairs)
 
+    if framing.kind_of(data) is not None:
+        raise FormatError("kind", f"this is {framing.name_of(data)}, not a challenge")
     try:
         return json.loads(data, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:

@@ -101,3 +101,14 @@ def _layout(parts: list[Any], slots: list[Any]) -> tuple[tuple[int, ...], tuple[
         if not isinstance(slot, list) or [type(x) for x in slot] != [str, int, int, int, int, int]:
             raise FormatError("type", "record: a slot is not a name and five numbers")
     return tuple(parts), tuple(tuple(slot) for slot in slots)
+
+
+def check_length(tokens: int, max_position: int) -> None:
+    """Refuses more tokens than the context, or than a record may cover."""
+    most = min(max_position, MOST_TOKENS)
+    if tokens > most:
+        raise RequestError(
+            "prompt-too-long",
+            f"the prompt has {tokens} tokens, at most {most} are possible",
+            hint="shorten it",
+        )

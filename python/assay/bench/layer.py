@@ -29,7 +29,8 @@ from typing import Any
 
 from assay import _core
 from assay.audit.challenge import challenge
-from assay.errors import InternalError, RequestError
+from assay.audit.header import check_length
+from assay.errors import AssayError, InternalError, RequestError
 from assay.profiles import profile_named
 from assay.prove.folder import RegisteredModel
 from assay.prove.opening import Transient
@@ -53,6 +54,7 @@ def measure(
     public = with_profile(RegisteredModel(dir).public, profile)
     if not 0 <= layer < public.num_layers:
         raise RequestError("layer-out-of-range", f"layer {layer} is not one of 0 to {public.num_layers - 1}")
+    check_length(tokens, public.config["max_position"])
     ids = _elsewhere("heldout_tokens", dir=str(dir), count=tokens)
     _core.set_threads(threads)
     figures, proof = _proving(dir, public, ids, layer, runs)
@@ -178,7 +180,10 @@ def _elsewhere(task: str, **arguments: Any) -> Any:
     )
     if done.returncode != 0:
         raise InternalError("bench-failed", f"{task}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if error := answer.get("error"):
+        raise AssayError(error["code"], error["message"], hint=error["hint"])
+    return answer["result"]
 
 
 def processor() -> str:

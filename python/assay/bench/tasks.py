@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from assay.errors import AssayError
+
 
 def heldout_tokens(dir: str, count: int) -> list[int]:
     """The first `count` tokens of the held-out texts, one after another."""
@@ -59,6 +61,10 @@ _TASKS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Runs the task that standard input names."""
+    """Runs the task that standard input names; prints its result, or its `AssayError`."""
     request = json.load(sys.stdin)
-    print(json.dumps(_TASKS[request["task"]](**request["arguments"])))
+    try:
+        answer = {"result": _TASKS[request["task"]](**request["arguments"])}
+    except AssayError as error:
+        answer = {"error": error.to_dict()}
+    print(json.dumps(answer))

@@ -41,12 +41,14 @@ InsecureNoHiding = Annotated[
 @app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version.")] = False,
+    json: Json = False,
 ) -> None:
     """Prove that a committed language model produced an output, and check it without the model."""
     if version:
         import assay
+        from assay.cli.output import emit
 
-        print(assay.__version__)
+        emit(json, {"version": assay.__version__}, [assay.__version__])
         raise typer.Exit
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from assay import _core
+from assay.audit.header import check_length
 from assay.circuits import gemma3
 from assay.circuits.scales import ModelScales
+from assay.cli.main import say
 from assay.cli.output import emit, table
 from assay.errors import RequestError
 from assay.graph import Builder
@@ -26,6 +28,7 @@ def show(name: str, dir: Path | None, *, layer: int, tokens: int, as_json: bool)
         raise RequestError(
             "layer-out-of-range", f"layer {layer} is not one of 0 to {config['num_layers'] - 1}"
         )
+    check_length(tokens, config["max_position"])
     builder = gemma3.build(config, scales.layers[layer], layer, tokens)
     circuit = _core.Circuit(builder.finish())
     relations = _relations(builder)
@@ -80,7 +83,7 @@ def _print(payload: dict[str, Any]) -> None:
         [[t["name"], f"{t['rows']:,}", str(t["columns"])] for t in payload["tables"]],
     )
     for fact in payload["facts"]:
-        print(f"fact {fact['name']}: {fact['argument']}")
-    print(f"digest {payload['digest']}")
-    print(f"{payload['lookups']:,} lookups, {payload['committed_elements']:,} committed elements")
-    print("bits: both sides of a relation together, as integers; the field identity needs them below 2^63")
+        say(f"fact {fact['name']}: {fact['argument']}")
+    say(f"digest {payload['digest']}")
+    say(f"{payload['lookups']:,} lookups, {payload['committed_elements']:,} committed elements")
+    say("bits: both sides of a relation together, as integers; the field identity needs them below 2^63")

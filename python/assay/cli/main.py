@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from assay.errors import AssayError, InternalError, VerificationError
+from assay.errors import AssayError, InternalError, ModelError, StorageError, VerificationError
 
 USAGE = 2
 INTERNAL = 3
 INTERRUPTED = 130
+_OF_AN_EXTRA = {"gguf", "safetensors", "tokenizers", "torch", "transformers"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `assay` with these arguments (default: the process's) and returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    return _flushed(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(words: list[str]) -> int:
     as_json = "--json" in words
     try:
         from assay.cli.app import app
@@ -28,11 +33,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, EOFError):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else INTERNAL
+    except SystemExit:  # the parser's answer to a closed pipe, with a code that would say "rejected"
+        return USAGE
+    except ModuleNotFoundError as error:
+        if error.name not in _OF_AN_EXTRA:
+            return _unexpected(error, as_json)
+        return _report(_missing_package(error.name), as_json)
     except Exception as error:
         return _unexpected(error, as_json)
     return code if isinstance(code, int) else 0
+
+
+def _flushed(code: int) -> int:
+    """The code; a result that standard output did not take is no success."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that leaving does not fail too
+        print(f"error [cannot-write]: standard output: {error.strerror}", file=sys.stderr)
+        return code or USAGE
+    return code
+
+
+def _missing_package(name: str) -> ModelError:
+    hint = "pip install 'assay[demo]'"
+    return ModelError("missing-package", f"the package `{name}` is not installed", hint=hint)
 
 
 def _unexpected(error: Exception, as_json: bool) -> int:
@@ -55,7 +80,10 @@ def _unexpected(error: Exception, as_json: bool) -> int:
 def _report(error: AssayError, as_json: bool) -> int:
     if as_json:
         verdict = {"verdict": "rejected"} if isinstance(error, VerificationError) else {}
-        print_json({"ok": False, **verdict, "exit_code": error.exit_code, "error": error.to_dict()})
+        try:
+            print_json({"ok": False, **verdict, "exit_code": error.exit_code, "error": error.to_dict()})
+        except StorageError as lost:
+            print(f"error [{lost.code}]: {lost}", file=sys.stderr)
         return error.exit_code
     rejected = isinstance(error, VerificationError)
     print(f"{'rejected' if rejected else 'error'} [{error.code}]: {error}", file=sys.stderr)
@@ -71,4 +99,12 @@ def _report(error: AssayError, as_json: bool) -> int:
 
 def print_json(value: dict[str, Any]) -> None:
     """One object on standard output."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    say(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """A result on standard output; raises `StorageError` if that does not take it."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        raise StorageError("cannot-write", f"standard output: {error.strerror}") from error

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from assay.cli.main import print_json
+from assay.cli.main import print_json, say
 
 Report = Callable[[str, float, float], None]
 
@@ -18,7 +18,7 @@ def emit(as_json: bool, payload: dict[str, Any], lines: Sequence[str]) -> None:
     if as_json:
         print_json({"ok": True, **payload})
     else:
-        print("\n".join(lines))
+        say("\n".join(lines))
 
 
 def note(text: str) -> None:
@@ -44,7 +44,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         shown.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:
         shown.add_row(*row)
-    Console(soft_wrap=False).print(shown)
+    console = Console(soft_wrap=False)
+    with console.capture() as drawn:
+        console.print(shown)
+    say(drawn.get().rstrip("\n"))
 
 
 @contextmanager

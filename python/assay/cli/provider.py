@@ -15,11 +15,13 @@ def register(
     from assay import _core
     from assay.model import load
     from assay.profiles import profile_named
+
+    profile_named(profile)
+    source = load(model)
     from assay.prove.folder import RegisteredModel
     from assay.prove.register import Estimate
     from assay.prove.register import register as run
 
-    profile_named(profile)
     _core.set_threads(threads)
 
     def announce(estimates: tuple[Estimate, ...], chosen: str) -> None:
@@ -31,7 +33,7 @@ def register(
             )
 
     with progress() as report:
-        done = run(load(model), out, profile=profile, storage=storage, progress=report, announce=announce)
+        done = run(source, out, profile=profile, storage=storage, progress=report, announce=announce)
     lines = [
         f"registered in {done.path}: {done.storage}, {amount(done.disk_bytes)}, {done.seconds:.1f} s",
         f"public file {done.path / 'public.assay'}",

@@ -11,7 +11,7 @@ from assay.errors import InternalError
 from assay.graph import Builder, Interval
 
 _ROWS, _COLS = 4, 128
-_CODE = {"log_columns": 8, "random": 128, "log_coset": 9, "cosets": 2, "queries": 194}
+_CODE = {"log_columns": 8, "random": 256, "log_coset": 9, "cosets": 2, "queries": 194}
 
 
 def run() -> None:

@@ -19,7 +19,7 @@ from assay.errors import StorageError
 from assay.framing import FormatError, Kind
 from assay.prove.opening import Charge
 from assay.storage import read_file, write_file
-from assay.trace import Ledger, Ticket
+from assay.trace import Ledger, LedgerState, Ticket
 
 VERSION = 1
 _CAP = 1 << 20
@@ -74,8 +74,9 @@ def attempt(path: Path, core: bytes, ledger: Path, charges: Sequence[Charge]) ->
     with ExitStack() as opened:
         book = opened.enter_context(Ledger.open(ledger))
         kept = _read(path) if path.is_file() else None
-        if kept is not None and kept["core"] == core and len(kept["counters"]) == len(charges):
-            epochs = {state.root: state.epoch for state in book.state().epochs}
+        state = book.state()
+        if kept is not None and kept["core"] == core and _is_of(kept["counters"], state, charges):
+            epochs = {page.root: page.epoch for page in state.epochs}
             tickets = [
                 Ticket(counter, epochs[c.root], c.root, tuple(c.parts), c.queries, c.purpose)
                 for counter, c in zip(kept["counters"], charges, strict=True)
@@ -88,6 +89,11 @@ def attempt(path: Path, core: bytes, ledger: Path, charges: Sequence[Charge]) ->
         fresh = Attempt(path, core, os.urandom(32), tuple((book, t) for t in tickets), [])
         fresh.save()
         yield fresh
+
+
+def _is_of(counters: list[int], state: LedgerState, charges: Sequence[Charge]) -> bool:
+    """Whether these can be tickets of this ledger: one that was restored may not have come to them."""
+    return len(counters) == len(charges) and all(0 < counter <= state.counter for counter in counters)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from assay import _core, framing
 from assay.audit.header import CAP as HEADER_CAP
-from assay.audit.header import MOST_TOKENS, RecordHeader
+from assay.audit.header import RecordHeader, check_length
 from assay.errors import InternalError, RequestError, StorageError
 from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout, padded
@@ -68,6 +68,12 @@ class RequestFolder:
 
     path: Path
 
+    def is_free(self) -> bool:
+        """Whether nothing is there, or private files alone: no challenge can be bound to those."""
+        if not self.path.exists():
+            return True
+        return self.path.is_dir() and all(entry == self.private for entry in self.path.iterdir())
+
     @property
     def header(self) -> Path:
         return self.path / "record.assay"
@@ -101,11 +107,11 @@ def record(
     tokens: Sequence[int] | None = None,
     replaced: Mapping[str, Cells] | None = None,
 ) -> Recording:
-    """Records a request in the folder `out`, which must not hold one yet. See `record_tokens`."""
+    """Records a request in the folder `out`, which must hold nothing but the rest of one that was cut off."""
     if (prompt is None) == (tokens is None):
         raise RequestError("no-prompt", "give a prompt, or token ids: one of the two")
     folder = RequestFolder(out)
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if not folder.is_free():
         raise RequestError("request-exists", f"{out} is there already", hint="give another folder for --out")
     ids = encode(model, prompt) if prompt is not None else list(tokens or ())
     recording = record_tokens(model, ids, replaced=replaced)
@@ -153,15 +159,9 @@ def record_tokens(
 
 def check_tokens(model: RegisteredModel, tokens: Sequence[int]) -> None:
     """Refuses what the model cannot take."""
-    most = min(model.public.config["max_position"], MOST_TOKENS)
     if not tokens:
         raise RequestError("prompt-empty", "there are no tokens to record")
-    if len(tokens) > most:
-        raise RequestError(
-            "prompt-too-long",
-            f"the prompt has {len(tokens)} tokens, at most {most} are possible",
-            hint="shorten it",
-        )
+    check_length(len(tokens), model.public.config["max_position"])
     vocabulary = model.public.config["vocab_size"]
     for token in tokens:
         if not 0 <= token < vocabulary:
@@ -236,6 +236,8 @@ def _write(recording: Recording, folder: RequestFolder, code: Code) -> None:
             file.write(np.ascontiguousarray(cells, "<i4").data)
     with storage_errors(folder.leaves), writing(folder.leaves, mode=0o600) as file:
         file.write(recording.leaves.data)
+    for left in folder.private.glob(f"{folder.ledger.name}*"):  # of a record that was cut off
+        left.unlink()
     Ledger.create(
         folder.ledger,
         epoch=0,

@@ -9,11 +9,11 @@ from typing import Any
 from assay import _core
 from assay.epochs import refresh_statement, registration_statement
 from assay.errors import PublicFileError, VerificationError
-from assay.proof import FILE_CAP, ProofFile
+from assay.proof import ProofFile
 from assay.public import PublicModel
 from assay.statement import Statement
 from assay.verify.compare import rejected, require_statement
-from assay.verify.source import Source, read_source
+from assay.verify.source import Source, read_proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def verify_refresh(proof: Source, *, public: PublicModel, before: PublicModel) -
 
 def _listed(proof: Source, public: PublicModel) -> bytes:
     """The proof's bytes, if they are the file that the public file lists."""
-    data = read_source(proof, FILE_CAP, f"{public.proof_kind} proof")
+    data = read_proof(proof, f"{public.proof_kind} proof")
     if hashlib.sha256(data).digest() != public.proof:
         raise VerificationError(
             "epoch.proof", f"this is not the {public.proof_kind} proof that epoch {public.epoch} lists"

@@ -15,7 +15,7 @@ from assay.public import PublicModel
 from assay.statement import Statement, build_statement
 from assay.verify.compare import rejected, require_statement, stated_challenge
 from assay.verify.pin import PinFile
-from assay.verify.source import Source, read_source
+from assay.verify.source import Source, read_proof, read_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def verify(
     if pinned is not None:
         pinned.read().require(model)
     asked = _challenge(challenge, any_statement)
-    data = read_source(proof, FILE_CAP, "proof")
+    data = read_proof(proof)
     file = ProofFile.from_bytes(data)
     file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     statement, asked = _expected(model, asked, file)
