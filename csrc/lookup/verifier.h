@@ -39,11 +39,15 @@ TreeResult<Channel> verify_fraction_tree(Channel& channel, const Where& where, s
     const Ext<D> lambda = channel.challenge("lookup.lambda");
     SumcheckShape<D> shape{std::string(where.relation), 2, {}};
     for (const Ext<D>& rho : r.point) shape.rho.push_back(&rho);
-    const auto sum = verify_sumchecks<Channel>(channel, where.segment, std::span(&shape, 1),
-                                               {r.p + r.q * lambda});
+    const auto sum =
+        verify_sumchecks<Channel>(channel, where.segment, std::span(&shape, 1), {r.p + r.q * lambda});
     const Value pa = channel.receive("lookup.node", here), pb = channel.receive("lookup.node", here);
     const Value qa = channel.receive("lookup.node", here), qb = channel.receive("lookup.node", here);
-    const Value node = channel.product(pa, qb) + channel.product(pb, qa) + channel.product(qa, qb) * lambda;
+    // Products are numbered as they are made: one after another, not within one expression.
+    const Value p_left = channel.product(pa, qb);
+    const Value p_right = channel.product(pb, qa);
+    const Value q = channel.product(qa, qb);
+    const Value node = p_left + p_right + q * lambda;
     channel.require_zero(sum.claims[0] - node, "lookup.layer", here, "a layer of the lookup tree is wrong");
     const Ext<D> tau = channel.challenge("lookup.tau");
     r.p = pa + (pb - pa) * tau;

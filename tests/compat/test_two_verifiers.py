@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import lru_cache
-from itertools import chain, islice
-from typing import Any
+from itertools import islice
 
 import pytest
-from two_segments import CODE, Outcome, TwoSegments
+from mutations import Honest, changed
+from tiny_prover import Outcome, Tiny
+from two_segments import CODE, TwoSegments
 
+from assay import _core
 from assay.profiles import Code
-from assay.reference import transcript, verify_body
+from assay.reference import MalformedError, transcript
+from assay.reference.codewords import code_point
 from assay.reference.field import Array, Ext, P
-from assay.reference.opening import code_point
+from assay.reference.statement import Plan
 
-CODES = {
+PLAIN = {
     "format.truncated",
     "format.trailing",
     "format.field",
     "sumcheck.einsum",
+    "sumcheck.product",
     "sumcheck.zero",
     "lookup.denominator",
     "lookup.root",
@@ -35,135 +38,94 @@ CODES = {
     "opening.column",
     "opening.merkle",
 }
-SEEN: set[str] = set()
+HIDING = {
+    "format.truncated",
+    "format.trailing",
+    "format.field",
+    "security.bits",
+    "tableau.linear",
+    "tableau.products",
+    "opening.column",
+    "opening.merkle",
+    "tableau.merkle",
+}  # (T.4): tests/hiding/test_plain_prover.py
+SEEN: dict[bool, set[str]] = {False: set(), True: set()}
 
 
 @lru_cache
-def statement(degree: int) -> TwoSegments:
-    return TwoSegments(degree)
+def statement(degree: int, hiding: bool = False) -> TwoSegments:
+    return TwoSegments(degree, hiding=hiding)
 
 
 @lru_cache
+def proof(degree: int, hiding: bool = False) -> Honest:
+    return Honest(statement(degree, hiding))
+
+
+@lru_cache
+def tiny(degree: int, hiding: bool) -> tuple[Tiny, Honest]:
+    case = Tiny(degree, hiding=hiding)
+    return case, Honest(case)
+
+
 def honest(degree: int) -> bytes:
-    return statement(degree).prove()
+    return proof(degree).body
 
 
-@dataclass
-class Trace:
-    """What an honest run reads and draws: (place, size, where) of messages, and challenges."""
-
-    messages: list[tuple[int, int, transcript.Where]] = field(default_factory=list)
-    drawn: list[tuple[int, str, Ext]] = field(default_factory=list)  # messages before it, label, value
-
-
-@lru_cache
-def trace(degree: int) -> Trace:
-    """Of the honest proof."""
-    out = Trace()
-    take, challenge = transcript.Messages.take, transcript.Messages.challenge
-
-    def noted_take(m: Any, size: int, where: transcript.Where) -> bytes:
-        out.messages.append((m._at, size, where))
-        return take(m, size, where)
-
-    def noted_challenge(m: Any, label: str) -> Ext:
-        value = challenge(m, label)
-        out.drawn.append((len(out.messages), label, value))
-        return value
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transcript.Messages, "take", noted_take)
-        patch.setattr(transcript.Messages, "challenge", noted_challenge)
-        verify_body(statement(degree).pair[1], honest(degree))
-    return out
-
-
-def agree(s: TwoSegments, body: bytes) -> Outcome:
+def agree(s: TwoSegments | Tiny, body: bytes) -> Outcome:
     """What both verifiers say."""
     core, reference = s.outcomes(body)
     assert core == reference
-    SEEN.add(core[0])
+    SEEN[s.hiding].add(core[0])
     return core
 
 
 # ---- mutations ----
 
 
-def changed(body: bytes, at: int, new: bytes) -> bytes:
-    return body[:at] + new + body[at + len(new) :]
-
-
-def by_section(degree: int) -> list[list[tuple[int, int]]]:
-    """Places of messages, those of one kind and relation together."""
-    sections: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
-    for at, size, where in trace(degree).messages:
-        key = (where.segment, where.relation, where.round is None, size)
-        sections.setdefault(key, []).append((at, size))
-    return list(sections.values())
-
-
-def mutations(degree: int, count: int) -> Iterator[bytes]:
-    """Round after round over all sections: a flipped bit, an element not below p, two messages swapped."""
-    draw, body, sections = random.Random(degree), honest(degree), by_section(degree)
-    for number in range(count):
-        section = sections[number % len(sections)]
-        at, size = draw.choice(section)
-        kind = number // len(sections) % 3
-        if kind == 1 and size % 8 == 0:
-            yield changed(
-                body, at + 8 * draw.randrange(size // 8), (P + draw.randrange(4)).to_bytes(8, "little")
-            )
-        elif kind == 2 and len(section) > 1:
-            other, _ = draw.choice(section)
-            one, two = body[at : at + size], body[other : other + size]
-            yield changed(changed(body, at, two), other, one)
-        else:
-            place = at + draw.randrange(size)
-            yield changed(body, place, bytes([body[place] ^ 1 << draw.randrange(8)]))
-
-
-def lengths(degree: int, count: int) -> Iterator[bytes]:
-    """Cut at messages and inside them; a byte too many."""
-    draw, body = random.Random(degree), honest(degree)
-    yield from (b"", body[:-1], body + b"\0", body + body)
-    for at, size, _ in draw.sample(trace(degree).messages, count // 2):
-        yield body[:at]
-        yield body[: at + draw.randrange(size)]
-
-
-def check_mutations(degree: int, count: int, part: int = 0, parts: int = 1) -> None:
+def check_mutations(s: TwoSegments | Tiny, honest: Honest, count: int, part: int = 0, parts: int = 1) -> None:
     """One part of so many mutations."""
-    bodies = chain(mutations(degree, count), lengths(degree, count // 4))
-    outcomes = [(body, agree(statement(degree), body)) for body in islice(bodies, part, None, parts)]
-    assert all(body == honest(degree) for body, outcome in outcomes if outcome[0] == "accepted")
-    assert len(outcomes) >= count // parts
+    outcomes = [(body, agree(s, body)) for body in islice(honest.every(count), part, None, parts)]
+    assert all(body == honest.body for body, outcome in outcomes if outcome[0] == "accepted")
+    assert len(outcomes) >= count // parts - 2
 
 
+@pytest.mark.parametrize("hiding", [False, True])
 @pytest.mark.parametrize("degree", [2, 3])
-def test_an_honest_proof_is_accepted(degree: int) -> None:
-    assert agree(statement(degree), honest(degree))[0] == "accepted"
+def test_an_honest_proof_is_accepted(degree: int, hiding: bool) -> None:
+    s = statement(degree, hiding)
+    assert agree(s, proof(degree, hiding).body)[0] == "accepted"
+    assert agree(s, s.prove(counter=2**64 - 1))[-1] == 2**64 - 1
 
 
-@pytest.mark.parametrize("part", range(3))
-@pytest.mark.parametrize(("degree", "count"), [(2, 80), (3, 120)])
-def test_mutations(degree: int, count: int, part: int) -> None:
-    check_mutations(degree, count, part, 3)
+@pytest.mark.parametrize("hiding", [False, True])
+@pytest.mark.parametrize(("degree", "count"), [(2, 30), (3, 50)])
+def test_mutations(degree: int, count: int, hiding: bool) -> None:
+    check_mutations(statement(degree, hiding), proof(degree, hiding), count)
+
+
+@pytest.mark.parametrize("hiding", [False, True])
+def test_mutations_of_a_tiny_statement(hiding: bool) -> None:
+    check_mutations(*tiny(3, hiding), 60)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("hiding", [False, True])
 @pytest.mark.parametrize("degree", [2, 3])
-def test_a_thousand_mutations(degree: int) -> None:
-    check_mutations(degree, 500)
+def test_a_thousand_mutations(degree: int, hiding: bool) -> None:
+    check_mutations(*tiny(degree, hiding), 1000)
 
 
 # ---- provers that cheat, and messages that fit each other ----
 
 
 def test_broken_witnesses() -> None:
-    s = statement(3)
-    for name, (row, col) in s.corruptible()[::4]:
-        outcome = agree(s, s.prove(self_check=False, corrupt={name: [(row, col, 1)]}))
-        assert outcome[0] != "accepted", name
+    for hiding in (False, True):
+        s = statement(3, hiding)
+        for name, (row, col) in s.corruptible()[:: 8 if hiding else 4]:
+            outcome = agree(s, s.prove(self_check=False, corrupt={name: [(row, col, 1)]}))
+            assert outcome[0] != "accepted", name
+            assert outcome[:3] == ("tableau.linear", None, "tableau") or not hiding
 
 
 @pytest.mark.slow
@@ -180,9 +142,10 @@ def test_a_wrong_multiplicity() -> None:
     assert agree(s, body)[:3] == ("lookup.sum", None, "lookup")
 
 
-def test_another_row_than_the_committed_one() -> None:
+@pytest.mark.parametrize("hiding", [False, True])
+def test_another_row_than_the_committed_one(hiding: bool) -> None:
     """Columns and root are of one matrix, the combined row of one that differs in a cell nobody reads."""
-    s = TwoSegments(3)
+    s = TwoSegments(3, hiding=hiding)
     s.weights.keep_codeword(1)
     _, array, cols = s.weights.parts[1][0]
     array[0, cols] = 1  # padding
@@ -194,20 +157,35 @@ def test_more_bits_than_there_are() -> None:
     for required in (bits + 0.001, float("inf")):
         s = TwoSegments(3, required)
         assert agree(s, s.prove(self_check=False)) == ("security.bits", None, "profile", None)
+    s = TwoSegments(3, 25.0, hiding=True)  # more than the opening's queries give
+    assert agree(s, s.prove(self_check=False)) == ("security.bits", None, "profile", None)
+
+
+def test_hiding_statements_that_are_refused() -> None:
+    for bits in (1e5, float("inf"), float("nan")):
+        s = TwoSegments(3, bits, hiding=True)
+        with pytest.raises(_core.Malformed, match="no tableau"):
+            s.core()
+        with pytest.raises(MalformedError, match="no tableau"):
+            Plan(s.reference)
+    few = replace(statement(3, True).reference, code=replace(CODE, random=16))
+    with pytest.raises(MalformedError, match="more columns"):
+        Plan(few)
 
 
 def last_nodes(segment: str | None, relation: str) -> tuple[list[int], list[Ext], Ext]:
     """Places and values of the last four nodes of a tree, and the last lambda before them."""
+    trace = proof(3).trace
     places = [
         (number, at)
-        for number, (at, size, where) in enumerate(trace(3).messages)
+        for number, (at, size, where) in enumerate(trace.messages)
         if (where.segment, where.relation) == (segment, relation) and size == 24
     ][-4:]
     body = honest(3)
     values = [
         Ext([int.from_bytes(body[at + k : at + k + 8], "little") for k in (0, 8, 16)]) for _, at in places
     ]
-    drawn = [v for n, label, v in trace(3).drawn if label == "lookup.lambda" and n <= places[0][0]]
+    drawn = [v for n, label, v in trace.drawn if label == "lookup.lambda" and n <= places[0][0]]
     return [at for _, at in places], values, drawn[-1]
 
 
@@ -235,7 +213,7 @@ def test_denominators_of_other_tables() -> None:
 def test_roots_of_trees() -> None:
     """P, Q, I and f of each tree, one at a time."""
     for segment, relation in (("first", "lookup"), ("second", "lookup"), (None, "tables")):
-        whole = [m for m in trace(3).messages if (m[2].segment, m[2].relation) == (segment, relation)]
+        whole = [m for m in proof(3).trace.messages if (m[2].segment, m[2].relation) == (segment, relation)]
         roots = [at for at, _, where in whole if where.round is None][:4]
         codes = [agree(statement(3), changed(honest(3), at, bytes(24)))[0] for at in roots]
         assert codes == ["lookup.root", "lookup.denominator", "lookup.denominator", "lookup.root"]
@@ -243,9 +221,10 @@ def test_roots_of_trees() -> None:
 
 def test_every_check_was_reached() -> None:
     """By the tests above, if all of them ran."""
-    if "opening.combination" not in SEEN:
+    if "opening.combination" not in SEEN[False]:
         pytest.skip("the mutations were left out")
-    assert CODES <= SEEN
+    assert SEEN[False] >= PLAIN
+    assert SEEN[True] >= HIDING
 
 
 # ---- what both derive ----
@@ -253,12 +232,13 @@ def test_every_check_was_reached() -> None:
 
 def test_the_check_values_of_the_specification() -> None:
     """docs/spec/protocol.md, section 3; docs/spec/commitment.md."""
-    t = transcript.Transcript(b"abc")
-    assert t.session_id.hex() == "690ad4cf739356ffce76f887417159375b1847caf33f29aacc885b4fe35d8cbb"
+    plain, t = (transcript.Transcript(b"abc", hiding=hiding) for hiding in (False, True))
+    assert plain.session_id.hex() == "8601097ef6519dbddc2f3eaa8eea10d1433e4fbd42221a9255955d59ec48deb9"
+    assert t.session_id.hex() == "8576b7b1deac18cfae1be001e76d3308babf2dfc7a51900f54f2a2203bd16e02"
     t.frame(transcript.BYTES, "root", bytes(range(32)))
-    expected = (0x3AB82621F44E9673, 0x9374196972AB6890, 0x9AD26CB2B55EA419)
+    expected = (0x2E0F8AF1F44595D5, 0x5BFFD670506A6DCB, 0x29096A20941F9BC5)
     assert t.challenge("lookup.alpha", 3).c == expected
-    assert t.indices("opening.columns", 5, 393216) == [98964, 122712, 165109, 204885, 278825]
+    assert t.indices("opening.columns", 5, 393216) == [24253, 59722, 264468, 301667, 323122]
     points = [code_point(Code(queries=1), j) for j in (0, 1, 131072, 262147, 393215)]
     assert points == [1, 18446744069414584320, 4294967295, 281474976645120, 8875867438959188569]
 

@@ -17,18 +17,17 @@ from assay.circuits.attention import AttentionShape, attention
 from assay.circuits.linear import linear
 from assay.circuits.rms_norm import rms_norm
 from assay.circuits.rope import angle_tables, rope
+from tiny_prover import Outcome, outcomes
 
 from assay import _core
-from assay.errors import VerificationError
 from assay.graph import Builder, CellType, Interval, Source, Wire
 from assay.layout import Slot
 from assay.profiles import Code
-from assay.reference import LongLived, Segment, Statement, verify_body
+from assay.reference import LongLived, Segment, Statement
 from assay.reference.circuit import WITNESS, decode
 
 CODE = Code(log_columns=10, random=256, log_coset=11, cosets=3, queries=24)
 Parts = list[list[tuple[str, np.ndarray, int]]]  # name, padded cells, columns
-Outcome = tuple[Any, ...]
 
 
 def external(b: Builder, name: str, rows: int, cols: int, bits: int = 16) -> Wire:
@@ -130,8 +129,8 @@ def slot(given: Mapping[str, np.ndarray], name: str, kind: type) -> tuple[str, n
 class TwoSegments:
     """The statement in both forms, an honest proof, and others."""
 
-    def __init__(self, degree: int, bits: float = 1.0) -> None:
-        self.degree, self.bits = degree, bits
+    def __init__(self, degree: int, bits: float = 1.0, *, hiding: bool = False) -> None:
+        self.degree, self.bits, self.hiding = degree, bits, hiding
         given = cells()
         self.raw = (first_circuit(), second_circuit())
         weights, boundaries = (("unused",), ("gain", "w")), (("q", "k", "v", "x"), ("y", "z"))
@@ -148,12 +147,16 @@ class TwoSegments:
             weights=self.weights.core,
             boundaries=self.boundaries.core,
             segments=list(zip(("first", "second"), circuits, strict=True)),
+            hiding=self.hiding,
         )
 
+    @cached_property
     def reference(self) -> Statement:
+        """As the reference takes it."""
         names = ("first", "second")
         return Statement(
             degree=self.degree,
+            hiding=self.hiding,
             code=CODE,
             required_bits=self.bits,
             instance=b"a request",
@@ -167,7 +170,7 @@ class TwoSegments:
     @cached_property
     def pair(self) -> tuple[Any, Statement]:
         """Both forms of the statement."""
-        return self.core(), self.reference()
+        return self.core(), self.reference
 
     def prove(self, **options: Any) -> bytes:
         """A body; options as `_core.prove` takes them."""
@@ -177,28 +180,10 @@ class TwoSegments:
 
     def outcomes(self, body: bytes) -> tuple[Outcome, Outcome]:
         """What the two verifiers say: (code, segment, relation, round), or totals and bits."""
-        core, reference = self.pair
-        return _by_core(core, body), _by_reference(reference, body)
+        return outcomes(*self.pair, body)
 
     def corruptible(self) -> list[tuple[str, tuple[int, int]]]:
         """Each witness tensor of the first segment with its last existing cell."""
         circuit = decode(self.raw[0])
         shapes = [(t.name, t.shape) for t in circuit.tensors if t.source == WITNESS]
         return [(name, tuple(np.argwhere(shape.mask())[-1].tolist())) for name, shape in shapes]
-
-
-def _by_core(statement: Any, body: bytes) -> Outcome:
-    try:
-        found = _core.verify(statement, body)
-    except _core.Rejected as error:
-        code, segment, relation, number, _ = error.args
-        return code, segment or None, relation or None, None if number < 0 else number
-    return "accepted", found["totals"], round(found["security_bits"], 9)
-
-
-def _by_reference(statement: Statement, body: bytes) -> Outcome:
-    try:
-        found = verify_body(statement, body)
-    except VerificationError as error:
-        return error.code, error.segment, error.relation, error.round
-    return "accepted", list(found.totals), round(found.security_bits, 9)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.reference.field import Ext, P
-from assay.reference.transcript import Messages, Where, require
+from assay.reference.padded import Value
+from assay.reference.transcript import Messages, Where
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,11 @@ class Shape:
 
 
 def sumchecks(
-    m: Messages, segment: str | None, shapes: Sequence[Shape], claims: Sequence[Ext]
-) -> tuple[list[Ext], list[Ext]]:
+    m: Messages, segment: str | None, shapes: Sequence[Shape], claims: Sequence[Value]
+) -> tuple[list[Ext], list[Value]]:
     """The point s, and each sumcheck's claim on P at its prefix of s."""
-    claims, point = list(claims), []
+    point: list[Ext] = []
+    claims = list(claims)
     for k in range(max((len(s.rho) for s in shapes), default=0)):
         active = [i for i, s in enumerate(shapes) if k < len(s.rho)]
         h = {i: _round(m, segment, shapes[i], k, claims[i]) for i in active}
@@ -32,7 +34,7 @@ def sumchecks(
     return point, claims
 
 
-def _round(m: Messages, segment: str | None, shape: Shape, k: int, claim: Ext) -> list[Ext]:
+def _round(m: Messages, segment: str | None, shape: Shape, k: int, claim: Value) -> list[Value]:
     """H(0), H(1), ..., where H(1) follows from the claim (S.1)."""
     where = Where(segment, shape.relation, k)
     h0 = m.element("sumcheck", where)
@@ -42,16 +44,16 @@ def _round(m: Messages, segment: str | None, shape: Shape, k: int, claim: Ext) -
     return [h0, h1, *later]
 
 
-def interpolated(values: Sequence[Ext], x: Ext) -> Ext:
+def interpolated(values: Sequence[Value], x: Ext) -> Value:
     """The polynomial with these values at 0, 1, ..., at x."""
-    result = Ext.of(0, len(x.c))
+    result: Value = Ext.of(0, len(x.c))
     for a, value in enumerate(values):
-        scale = 1
+        weight, scale = Ext.of(1, len(x.c)), 1
         for b in range(len(values)):
             if b != a:
-                value = value * (x - b)
+                weight *= x - b
                 scale = scale * (a - b) % P
-        result += value * pow(scale, P - 2, P)
+        result += value * (weight * pow(scale, P - 2, P))
     return result
 
 
@@ -59,23 +61,23 @@ def interpolated(values: Sequence[Ext], x: Ext) -> Ext:
 class Tree:
     """f, and the claims p, q on the extensions of the leaves at z."""
 
-    fraction: Ext
-    p: Ext
-    q: Ext
+    fraction: Value
+    p: Value
+    q: Value
     z: list[Ext]
 
 
 def fraction_tree(m: Messages, where: Where, layers: int) -> Tree:
     """A sum of 2^layers fractions (protocol, section 9)."""
     p, q, inverse, fraction = [m.element("lookup.root", where) for _ in range(4)]
-    require(
-        q * inverse == Ext.of(1, m.degree),
+    m.require_zero(
+        m.product(q, inverse) - 1,
         "lookup.denominator",
         where,
         "a denominator of the lookup sum vanishes",
     )  # (L.2)
-    require(
-        fraction == p * inverse,
+    m.require_zero(
+        fraction - m.product(p, inverse),
         "lookup.root",
         where,
         "the root of the lookup tree does not match its fraction",
@@ -86,17 +88,17 @@ def fraction_tree(m: Messages, where: Where, layers: int) -> Tree:
     return Tree(fraction, p, q, z)
 
 
-def _layer(m: Messages, where: Where, p: Ext, q: Ext, z: list[Ext]) -> tuple[Ext, Ext, list[Ext]]:
+def _layer(m: Messages, where: Where, p: Value, q: Value, z: list[Ext]) -> tuple[Value, Value, list[Ext]]:
     """From claims on a layer to claims on its children."""
     mix = m.challenge("lookup.lambda")
     shape = Shape(where.relation or "", 2, z)
-    point, (claim,) = sumchecks(m, where.segment, [shape], [p + mix * q])
+    point, (claim,) = sumchecks(m, where.segment, [shape], [p + q * mix])
     pa, pb, qa, qb = [m.element("lookup.node", where) for _ in range(4)]
-    require(
-        claim == pa * qb + pb * qa + mix * qa * qb,
+    m.require_zero(
+        claim - (m.product(pa, qb) + m.product(pb, qa) + m.product(qa, qb) * mix),
         "lookup.layer",
         where,
         "a layer of the lookup tree is wrong",
     )  # (L.1)
     tau = m.challenge("lookup.tau")
-    return pa + tau * (pb - pa), qa + tau * (qb - qa), [tau, *point]
+    return pa + (pb - pa) * tau, qa + (qb - qa) * tau, [tau, *point]

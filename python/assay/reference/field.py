@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,18 @@ class Ext:
     __slots__ = ("c",)
 
     def __init__(self, c: Sequence[int]) -> None:
-        self.c = tuple(x % P for x in c)
+        self.c = tuple([x % P for x in c])
 
     @classmethod
     def of(cls, x: int, degree: int) -> Ext:
         """An integer as an element of E."""
         return cls((x, *(0,) * (degree - 1)))
 
-    def _lift(self, x: Ext | int) -> Ext:
-        return Ext.of(x, len(self.c)) if isinstance(x, int) else x
+    def _lift(self, x: object) -> Ext | None:
+        """An operand as an element; None for other types, which then do the work."""
+        if isinstance(x, int):
+            return Ext.of(x, len(self.c))
+        return x if isinstance(x, Ext) else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ext) and self.c == other.c
@@ -50,13 +54,15 @@ class Ext:
         return f"Ext{self.c}"
 
     def __add__(self, other: Ext | int) -> Ext:
-        return Ext([a + b for a, b in zip(self.c, self._lift(other).c, strict=True)])
+        y = self._lift(other)
+        return NotImplemented if y is None else Ext([a + b for a, b in zip(self.c, y.c, strict=True)])
 
     def __sub__(self, other: Ext | int) -> Ext:
-        return Ext([a - b for a, b in zip(self.c, self._lift(other).c, strict=True)])
+        y = self._lift(other)
+        return NotImplemented if y is None else Ext([a - b for a, b in zip(self.c, y.c, strict=True)])
 
     def __rsub__(self, other: int) -> Ext:
-        return self._lift(other) - self
+        return Ext.of(other, len(self.c)) - self
 
     def __neg__(self) -> Ext:
         return Ext([-a for a in self.c])
@@ -64,14 +70,14 @@ class Ext:
     def __mul__(self, other: Ext | int) -> Ext:
         if isinstance(other, int):
             return Ext([a * other for a in self.c])
-        degree = len(self.c)
-        product = [0] * (2 * degree - 1)
-        for i, a in enumerate(self.c):
-            for j, b in enumerate(other.c):
-                product[i + j] += a * b
-        for k in range(degree, 2 * degree - 1):
-            product[k - degree] += NON_RESIDUE[degree] * product[k]
-        return Ext(product[:degree])
+        y = self._lift(other)
+        if y is None:
+            return NotImplemented
+        if len(self.c) == 2:  # X^2 = 7
+            (a, b), (u, v) = self.c, y.c
+            return Ext((a * u + 7 * b * v, a * v + b * u))
+        (a, b, c), (u, v, w) = self.c, y.c  # X^3 = 2
+        return Ext((a * u + 2 * (b * w + c * v), a * v + b * u + 2 * c * w, a * w + b * v + c * u))
 
     def inverse(self) -> Ext:
         """1 / self, by the conjugates under x -> x^p; that of 0 is 0."""
@@ -82,6 +88,16 @@ class Ext:
             others *= Ext([a * pow(root, i * k, P) for i, a in enumerate(self.c)])
         norm = (self * others).c[0]  # lies in F
         return others * pow(norm, P - 2, P)
+
+
+def inverses(values: Sequence[int]) -> list[int]:
+    """Of elements of F, none of them 0, by one inversion."""
+    products = list(accumulate(values, lambda a, b: a * b % P, initial=1))
+    inverse, out = pow(products[-1], P - 2, P), []
+    for before, value in zip(reversed(products[:-1]), reversed(values), strict=True):
+        out.append(inverse * before % P)
+        inverse = inverse * value % P
+    return out[::-1]
 
 
 # ---- arrays of F ----

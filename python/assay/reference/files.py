@@ -58,6 +58,7 @@ def build(model: PublicModel, asked: Challenge, circuits: list[Circuit]) -> Stat
     names = [segment_name(layer) for layer in asked.layers]
     return Statement(
         degree=model.profile.degree,
+        hiding=HIDING,
         code=model.code,
         required_bits=float(model.profile.bits),
         instance=framing.encode(statement_fields(model, asked, [c.digest for c in circuits])),

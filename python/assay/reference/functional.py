@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from assay.reference.circuit import CELL, ROW, Circuit, Domain, Poly, Wire
 from assay.reference.field import Array, Ext, P, eq_vector, ones
+from assay.reference.padded import Value
 from assay.reference.statement import BLOCK, LOG_BLOCK
 
 Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -138,7 +139,7 @@ class Claim:
     """The sum of the parts has this value."""
 
     parts: list[Part]
-    value: Ext
+    value: Value
 
 
 class Functionals:

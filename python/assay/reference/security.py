@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-from assay.profiles import Code
 from assay.reference.circuit import Circuit
 from assay.reference.functional import bounds
 from assay.reference.segment import einsum_bits, output_bits
 from assay.reference.statement import LOG_BLOCK, Plan, blocks_of, log2c, log_leaves
+from assay.reference.tableau_layout import Layout, query_bits
 
 _COORDINATE_BITS = 63.9999999  # log2 p, rounded down
 _WIDEST_FINGERPRINT = 5  # degree in beta
 _SUMCHECK_DEGREE = 3
 
 
-def security_terms(plan: Plan, claims: int) -> dict[str, float]:
-    """Each error as -log2."""
+def security_terms(plan: Plan, claims: int, tableau: Layout | None, constraints: int) -> dict[str, float]:
+    """Each error as -log2; `constraints` are all that the tableau settles."""
     s = plan.statement
     circuits = [g.circuit for g in s.segments]
     rows = sum(t.rows for t in plan.tables)
@@ -32,20 +32,33 @@ def security_terms(plan: Plan, claims: int) -> dict[str, float]:
         "lookups: fingerprints": (sum(map(_lookups, circuits)) + rows) * (_WIDEST_FINGERPRINT + 1),
         "lookups: trees": 4 * sum(n * n for n in layers),
     }
-    field = s.degree * _COORDINATE_BITS
-    bits = {name: field - math.log2(n) if n else field for name, n in errors.items()}
-    return {"opening: queries": query_bits(s.code), **bits}
+    agree = (s.code.length + s.code.message) / 2
+    bits = {"opening: queries": query_bits(agree, s.code.length, s.code.queries)}
+    bits |= _over_field(errors, s.degree)
+    return bits if tableau is None else {**bits, **_tableau_terms(tableau, constraints, s.degree)}
+
+
+def _tableau_terms(at: Layout, constraints: int, degree: int) -> dict[str, float]:
+    """Of hiding proofs alone."""
+    errors = {  # times |E|
+        "tableau: proximity gap": (log2c(at.rows) + 1) * at.length,
+        "tableau: constraints": constraints,
+        "tableau: products": at.product_rows,
+    }
+    return {
+        "tableau: queries": query_bits(5 * at.slots, at.length, at.queries),
+        **_over_field(errors, degree),
+    }
+
+
+def _over_field(errors: dict[str, int], degree: int) -> dict[str, float]:
+    field = degree * _COORDINATE_BITS
+    return {name: field - math.log2(n) if n else field for name, n in errors.items()}
 
 
 def security_bits(terms: dict[str, float]) -> float:
     """-log2 of the sum."""
     return -math.log2(sum(2.0**-bits for bits in terms.values()))
-
-
-def query_bits(code: Code) -> float:
-    """All queries among the columns in which a word and the combination can agree."""
-    agree = (code.length + code.message) / 2
-    return -sum(math.log2((agree - q) / (code.length - q)) for q in range(code.queries))
 
 
 def _rounds(c: Circuit) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,9 @@ from assay.reference.functional import (
     shape_of,
     vector,
 )
+from assay.reference.padded import Value
 from assay.reference.statement import Segment, blocks_of, log2c, log_leaves
-from assay.reference.transcript import Messages, Where, canonical, require
+from assay.reference.transcript import Messages, Where, canonical
 
 ZeroCheck = tuple[str, Domain, list[Poly]]
 
@@ -66,13 +68,26 @@ def einsum_bits(c: Circuit, e: Einsum) -> tuple[int, int]:
 
 def distinct_operands(polys: list[Poly]) -> list[Operand]:
     """Of a zero-check, in order of first appearance, without public ones."""
-    operands = (o for poly in polys for _, factors in poly for o in factors if o[0] != PUBLIC)
-    return list(dict.fromkeys(operands))
+    return list(dict.fromkeys(o for poly in polys for _, factors in poly for o in sent(factors)))
+
+
+def sent(factors: list[Operand]) -> list[Operand]:
+    """The operands of a monomial whose values the prover sends."""
+    return [o for o in factors if o[0] != PUBLIC]
 
 
 def degree_of(polys: list[Poly]) -> int:
     """Of a zero-check, at least 1."""
     return max([1, *(len(factors) for poly in polys for _, factors in poly)])
+
+
+@dataclass(frozen=True)
+class _EndPoint:
+    """eq(s_rows, i) and eq(s_cols, j) at the end of a zero-check."""
+
+    domain: Domain
+    rows: Array
+    cols: Array
 
 
 class SegmentVerifier:
@@ -86,7 +101,7 @@ class SegmentVerifier:
         self.rho_cols: list[Ext] = []
         self.totals: dict[str, int] = {}
 
-    def verify(self, table_ids: list[int], fp: Fingerprint) -> Ext:
+    def verify(self, table_ids: list[int], fp: Fingerprint) -> Value:
         """The segment's share of the lookup sum."""
         rows, cols = output_bits(self.c)
         self.rho_rows = [self.m.challenge("segment.rows") for _ in range(rows)]
@@ -113,7 +128,7 @@ class SegmentVerifier:
         """eq(rho_cols, j) for j < size."""
         return self._eq(self.rho_cols[: log2c(size)], size)
 
-    def _claim(self, wire: int, d: Domain, w: Weights, value: Ext) -> None:
+    def _claim(self, wire: int, d: Domain, w: Weights, value: Value) -> None:
         """wire(d, w) = value."""
         parts: list[Part] = []
         known = self.f.wire(parts, wire, d, w)
@@ -122,7 +137,8 @@ class SegmentVerifier:
     # ---- zero-checks and einsums ----
 
     def _products(self) -> None:
-        shapes, sums = [], []
+        shapes: list[Shape] = []
+        sums: list[Value] = []
         for e in self.c.einsums:
             sums.append(self._einsum_output(e))
             shapes.append(self._einsum_shape(e))
@@ -137,7 +153,7 @@ class SegmentVerifier:
         for z, end in zip(self.c.zero_checks, ends[len(self.c.einsums) :], strict=True):
             self._zero_end(z, mix, point, end)
 
-    def _einsum_output(self, e: Einsum) -> Ext:
+    def _einsum_output(self, e: Einsum) -> Value:
         """The left side of (C.2), (C.3)."""
         out = self.c.wires[e.out]
         value = self.m.element("einsum.output", Where(self.name, e.name))
@@ -153,11 +169,14 @@ class SegmentVerifier:
         rho += self.rho_rows[:rows] if e.kind == ROW_DOT else [None] * rows
         return Shape(e.name, 2, rho)
 
-    def _einsum_end(self, e: Einsum, point: list[Ext], end: Ext) -> None:
+    def _einsum_end(self, e: Einsum, point: list[Ext], end: Value) -> None:
         where = Where(self.name, e.name)
         left, right = self.m.element("einsum.left", where), self.m.element("einsum.right", where)
-        require(
-            end == left * right, "sumcheck.einsum", where, "the product does not match its operands"
+        self.m.require_zero(
+            end - self.m.product(left, right),
+            "sumcheck.einsum",
+            where,
+            "the product does not match its operands",
         )  # (C.2), (C.3)
         rows, cols = einsum_bits(self.c, e)
         s_cols, s_rows = point[:cols], point[cols : cols + rows]
@@ -181,23 +200,48 @@ class SegmentVerifier:
         cols = self._eq(s_cols, y.cols) if e.kind == NT else self._cols(y.cols)
         return product(by_outer[outer] * self._eq(s_rows, e.groups)[group], cols)
 
-    def _zero_end(self, z: ZeroCheck, mix: Ext, point: list[Ext], end: Ext) -> None:
+    def _zero_end(self, z: ZeroCheck, mix: Ext, point: list[Ext], end: Value) -> None:
         name, d, polys = z
         where, cols = Where(self.name, name), log2c(d.cols)
         s_cols, s_rows = point[:cols], point[cols : cols + log2c(d.rows)]
-        values = {}
+        values: dict[Operand, Value] = {}
         for operand in distinct_operands(polys):
             values[operand] = self.m.element("zero.operand", where)
             self._operand_claim(operand, d, s_rows, s_cols, values[operand])
-        result, power = self.f.zero, Ext.of(1, self.degree)
+        cubes = self._cubes(polys, values, where)
+        at = _EndPoint(d, self._eq(s_rows, d.rows), self._eq(s_cols, d.cols))
+        result: Value = self.f.zero
+        power = Ext.of(1, self.degree)
         for poly in polys:
             for c, factors in poly:
-                result += self._monomial(factors, d, s_rows, s_cols, values) * power * c
+                result += self._sent(sent(factors), values, cubes) * (self._known(factors, at) * power * c)
             power *= mix
-        require(end == result, "sumcheck.zero", where, "the relation does not hold")  # (C.1)
+        self.m.require_zero(end - result, "sumcheck.zero", where, "the relation does not hold")  # (C.1)
+
+    def _cubes(self, polys: list[Poly], values: dict[Operand, Value], where: Where) -> Iterator[Value]:
+        """For each monomial of three sent operands the product of its first two."""
+        products = []
+        for a, b, _ in [f for poly in polys for _, factors in poly for f in [sent(factors)] if len(f) == 3]:
+            products.append(self.m.element("zero.product", where))
+            self.m.require_zero(
+                self.m.product(values[a], values[b]) - products[-1],
+                "sumcheck.product",
+                where,
+                "a product of two operands is wrong",
+            )  # (C.8)
+        return iter(products)
+
+    def _sent(self, factors: list[Operand], values: dict[Operand, Value], cubes: Iterator[Value]) -> Value:
+        """The product of a monomial's sent operands, of three by that of the first two."""
+        if not factors:
+            return Ext.of(1, self.degree)
+        if len(factors) == 1:
+            return values[factors[0]]
+        first = values[factors[0]] if len(factors) == 2 else next(cubes)
+        return self.m.product(first, values[factors[-1]])
 
     def _operand_claim(
-        self, operand: Operand, d: Domain, s_rows: list[Ext], s_cols: list[Ext], value: Ext
+        self, operand: Operand, d: Domain, s_rows: list[Ext], s_cols: list[Ext], value: Value
     ) -> None:
         kind, argument, wire = operand
         if kind == ROW:
@@ -209,21 +253,14 @@ class SegmentVerifier:
             cols = [1 - x if flips >> b & 1 else x for b, x in enumerate(s_cols)]
             self._claim(wire, d, product(self._eq(s_rows, d.rows), self._eq(cols, d.cols)), value)
 
-    def _monomial(
-        self,
-        factors: list[Operand],
-        d: Domain,
-        s_rows: list[Ext],
-        s_cols: list[Ext],
-        values: dict[Operand, Ext],
-    ) -> Ext:
-        """A monomial at the end point, without its coefficient; an empty one is the domain's indicator."""
-        rows, cols = self._eq(s_rows, d.rows), self._eq(s_cols, d.cols)
+    def _known(self, factors: list[Operand], at: _EndPoint) -> Ext:
+        """The product of a monomial's public operands; of an empty one, the domain's indicator."""
         if not factors:
-            return indicator(d, product(rows, cols))
+            return indicator(at.domain, product(at.rows, at.cols))
         result = Ext.of(1, self.degree)
         for operand in factors:
-            result *= self._public(operand, rows, cols) if operand[0] == PUBLIC else values[operand]
+            if operand[0] == PUBLIC:
+                result *= self._public(operand, at.rows, at.cols)
         return result
 
     def _public(self, operand: Operand, rows: Array, cols: Array) -> Ext:
@@ -263,14 +300,13 @@ class SegmentVerifier:
 
     # ---- lookups ----
 
-    def _lookups(self, table_ids: list[int], fp: Fingerprint) -> Ext:
+    def _lookups(self, table_ids: list[int], fp: Fingerprint) -> Value:
         """(C.6)"""
         where = Where(self.name, "lookup")
         domains = [d for _, _, d, _ in self.c.lookups]
         layers = log_leaves(sum(map(blocks_of, domains)))
         tree = fraction_tree(self.m, where, layers)
-        one = Ext.of(1, self.degree)
-        require(tree.p == one, "lookup.numerator", where, "a leaf's numerator is not one")
+        self.m.require_zero(tree.p - 1, "lookup.numerator", where, "a leaf's numerator is not one")
         parts: list[Part] = []
         known = self._denominators(parts, Leaves.at(tree.z, self.degree), table_ids, fp)
         self.claims.append(Claim(parts, tree.q - known))

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from assay.layout import Slot
 from assay.profiles import Code
+from assay.reference import tableau_layout
 from assay.reference.circuit import WEIGHT, WITNESS, Circuit, Domain, Table, Tensor
 
 BLOCK = 128
@@ -46,6 +47,7 @@ class Statement:
     """What a verifier starts from; built by itself, never read from a proof."""
 
     degree: int
+    hiding: bool
     code: Code
     required_bits: float
     instance: bytes
@@ -56,8 +58,8 @@ class Statement:
     def encoded(self) -> bytes:
         """The instance: the first frame of the transcript."""
         c = self.code
-        numbers = (self.degree, c.log_columns, c.random, c.log_coset, c.cosets, c.queries)
-        out = struct.pack("<6Id", *numbers, self.required_bits) + _sized(self.instance)
+        numbers = (self.degree, self.hiding, c.log_columns, c.random, c.log_coset, c.cosets, c.queries)
+        out = struct.pack("<IB5Id", *numbers, self.required_bits) + _sized(self.instance)
         out += _commitment(self.weights) + _commitment(self.boundaries)
         out += struct.pack("<I", len(self.segments))
         return out + b"".join(_sized(s.name.encode()) + _sized(s.circuit.digest) for s in self.segments)
@@ -103,7 +105,8 @@ class Plan:
         self.commitments = self._commitments(sizes)
         self.rows = sum(h for c in self.commitments for h, o in zip(c.part_rows, c.opened, strict=True) if o)
         _require(self.rows * self.row_blocks <= MAX_STACK_BLOCKS, "too many cells in one proof")
-        self.first_block = [self._places(k) for k in range(len(statement.segments))]
+        before = [sum(size > 0 for size in sizes[:k]) for k in range(len(sizes))]
+        self.first_block = [self._places(k, 2 + n) for k, n in enumerate(before)]
         self.multiplicities = self._part_block(len(self.commitments) - 1, 0)
 
     @property
@@ -136,14 +139,15 @@ class Plan:
         return index, slot
 
     def _commitments(self, witness_blocks: tuple[int, ...]) -> list[Opened]:
-        """Weights, boundaries, the witness of each segment, multiplicities."""
+        """Weights, boundaries, the witness of each segment that has one, multiplicities."""
         read = {(s[0], s[1].part) for slots in self._slots for s in slots if s is not None}
         out = []
         for index, c in enumerate((self.statement.weights, self.statement.boundaries)):
             opened = tuple((index, part) in read for part in range(len(c.part_rows)))
             out.append(Opened(c.name, c.part_rows, opened))
         for segment, blocks in zip(self.statement.segments, witness_blocks, strict=True):
-            out.append(Opened("witness of " + segment.name, (self._height(blocks),), (True,)))
+            if blocks:
+                out.append(Opened("witness of " + segment.name, (self._height(blocks),), (True,)))
         return [*out, Opened("multiplicities", (self._height(self.table_blocks),), (True,))]
 
     def _height(self, blocks: int) -> int:
@@ -159,9 +163,9 @@ class Plan:
                 row += height if c.opened[p] else 0
         raise MalformedError("no such part")
 
-    def _places(self, segment: int) -> list[int]:
-        """First block in the stack of each tensor of a segment."""
-        witness = self._part_block(2 + segment, 0)
+    def _places(self, segment: int, commitment: int) -> list[int]:
+        """First block in the stack of each tensor of a segment, with its witness in this commitment."""
+        witness = self._part_block(commitment, 0)
         return [
             witness + own if slot is None else self._part_block(slot[0], slot[1].part) + slot[1].first_block
             for slot, own in zip(self._slots[segment], self._in_witness[segment], strict=True)
@@ -213,6 +217,10 @@ def _disjoint(slots: Sequence[Slot]) -> bool:
 def _check(s: Statement) -> None:
     _require(s.degree in (2, 3), "the extension's degree is not 2 or 3")
     _require(not s.code.invalid_reason(), f"code parameters: {s.code.invalid_reason()}")
+    if s.hiding:
+        _require(tableau_layout.reaches(s.required_bits), "no tableau gives so many bits")
+        covered = s.code.queries <= s.code.random
+        _require(covered, "a proof would open more columns than random symbols cover")
     _require(bool(s.segments), "a proof needs at least one segment")
     for commitment in (s.weights, s.boundaries):
         for slot in commitment.slots:

@@ -11,12 +11,18 @@ import numpy as np
 
 from assay.errors import VerificationError
 from assay.reference.field import Array, Ext, P
+from assay.reference.padded import Padded, Unknown, Value, product
 
 SUITE = b"ASSAY-SV01-DSFS-SHAKE128"
-PROTOCOL = b"assay proof 0: sumcheck, LogUp-GKR, Ligero; not hiding"
+PROTOCOL = b"assay proof 1: sumcheck, LogUp-GKR, Ligero; "
 SESSION_ID = b"irtf-cfrg-fiat-shamir/session-id"
 INSTANCE, BYTES, ELEMENTS, CHALLENGE, INDICES = 0x00, 0x01, 0x10, 0x20, 0x32
 _RATE = 168  # bytes of a SHAKE128 block
+
+
+def protocol_id(hiding: bool) -> bytes:
+    """What the transcript's tag names."""
+    return PROTOCOL + (b"hiding" if hiding else b"not hiding")
 
 
 def counted(s: bytes) -> bytes:
@@ -27,8 +33,8 @@ def counted(s: bytes) -> bytes:
 class Transcript:
     """A growing string; a challenge is the beginning of its SHAKE128 stream."""
 
-    def __init__(self, instance: bytes, *, protocol: bytes = PROTOCOL, session: bytes = b"") -> None:
-        tag = counted(SUITE) + counted(protocol) + counted(session)
+    def __init__(self, instance: bytes, *, hiding: bool, session: bytes = b"") -> None:
+        tag = counted(SUITE) + counted(protocol_id(hiding)) + counted(session)
         zeros = bytes(_RATE - 32)
         self.session_id = hashlib.shake_128(SESSION_ID + zeros + tag).digest(32)
         self._hash = hashlib.shake_128(self.session_id + zeros)
@@ -78,11 +84,20 @@ def require(holds: bool, code: str, where: Where, message: str) -> None:
 
 
 class Messages:
-    """A proof's body, read in order; everything but the opened columns is absorbed when it is read."""
+    """A proof's body, read in order; everything but the opened columns is absorbed when it is read.
 
-    def __init__(self, body: bytes, transcript: Transcript, degree: int) -> None:
+    Single elements are padded if the proof hides; bytes and lists are sent in the clear. Checks of values go
+    through `require_zero`, which decides at once or, on pads, keeps a constraint for the tableau.
+    """
+
+    def __init__(self, body: bytes, transcript: Transcript, degree: int, *, hiding: bool) -> None:
         self._body, self._at = body, 0
-        self.transcript, self.degree = transcript, degree
+        self.transcript, self.degree, self.hiding = transcript, degree, hiding
+        self.pads = 0
+        self.products: list[tuple[Unknown, Unknown]] = []  # the pads of each
+        self.constraints: list[Padded] = []
+
+    # ---- bytes and lists, in the clear ----
 
     def take(self, size: int, where: Where) -> bytes:
         """Bytes that are not absorbed."""
@@ -103,10 +118,32 @@ class Messages:
         self.transcript.frame(ELEMENTS + self.degree, label, raw)
         return Array(words.reshape(count, self.degree))
 
-    def element(self, label: str, where: Where) -> Ext:
-        """A message of one element of E."""
+    # ---- values ----
+
+    def element(self, label: str, where: Where) -> Value:
+        """A message of one element of E: itself, or y - pi."""
         (coordinates,) = self.elements(label, 1, where).x.tolist()
-        return Ext(coordinates)
+        if not self.hiding:
+            return Ext(coordinates)
+        self.pads += 1
+        return Padded.message(Ext(coordinates), self.pads - 1)
+
+    def product(self, a: Value, b: Value) -> Value:
+        """Of two messages."""
+        if isinstance(a, Padded) and isinstance(b, Padded):
+            (left,), (right,) = a.terms, b.terms
+            self.products.append((left, right))
+            return product(a, b, len(self.products) - 1)
+        assert not isinstance(a, Padded)
+        assert not isinstance(b, Padded)
+        return a * b
+
+    def require_zero(self, value: Value, code: str, where: Where, message: str) -> None:
+        """Rejects the proof unless this is zero, now or by the tableau."""
+        if isinstance(value, Padded):
+            self.constraints.append(value)
+        else:
+            require(not any(value.c), code, where, message)
 
     def challenge(self, label: str) -> Ext:
         """A challenge in E."""

@@ -1,17 +1,22 @@
 """The verifier of a proof's body, in the order of its messages (protocol, section 6).
 
     commitments            here
-    segments               segment.py: (C.1) to (C.7); their sumchecks (S.1) and trees (L.1-2) in arguments.py
+    segments               segment.py: (C.1) to (C.8); their sumchecks (S.1) and trees (L.1-2) in arguments.py
     tables, lookup sum     here: (L.3)
+    combination            opening.py: (O.1), (O.2)
     bits                   security.py
-    opening                opening.py: (O.1) to (O.4)
+    answers on pads        tableau.py: (T.2), (T.3); if the proof hides
+    columns                opening.py: (O.3), (O.4); tableau.py: (T.4)
 
-field.py, transcript.py, statement.py and functional.py hold what these are made of. A failing check raises
-`VerificationError` with the code of the protocol's section 14, and the segment, relation and round at fault.
+field.py, padded.py, transcript.py, statement.py, functional.py, codewords.py and tableau_layout.py hold what
+these are made of. A failing check raises `VerificationError` with the code of the protocol's section 14, and
+the segment, relation and round at fault. In a hiding proof a check of values becomes a constraint that the
+tableau settles with all others.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +24,13 @@ import numpy as np
 from assay.reference.arguments import fraction_tree
 from assay.reference.field import Ext, residues
 from assay.reference.functional import Claim, Leaves, Part, bounds, full
-from assay.reference.opening import verify_opening
+from assay.reference.opening import Combination, combine, verify_columns
+from assay.reference.padded import Value
 from assay.reference.security import security_bits, security_terms
 from assay.reference.segment import Fingerprint, SegmentVerifier
 from assay.reference.statement import BLOCK, Plan, Statement, log_leaves
+from assay.reference.tableau import all_constraints, read_answers, verify_answers
+from assay.reference.tableau_layout import Layout, layout
 from assay.reference.transcript import Messages, Transcript, Where, require
 
 _TABLES = Where(None, "tables")
@@ -30,52 +38,95 @@ _TABLES = Where(None, "tables")
 
 @dataclass(frozen=True)
 class Accepted:
-    """The public totals of each segment, by name, and the bits of the statement."""
+    """The public totals of each segment, by name, the bits of the statement, the number in the ledger."""
 
     totals: tuple[dict[str, int], ...]
     security_bits: float
     security_terms: dict[str, float]
+    counter: int
 
 
-def verify_body(statement: Statement, body: bytes) -> Accepted:
-    """Checks a body; raises `VerificationError`, `MalformedError` if it is the statement that is refused."""
-    plan = Plan(statement)
-    m = Messages(body, Transcript(statement.encoded()), statement.degree)
+@dataclass(frozen=True)
+class Told:
+    """All that was sent before the tableau's answers and the columns, and what it leaves to be shown."""
+
+    counter: int
+    roots: list[bytes]  # of the plan's commitments; if the proof hides, of the mask and the tableau
+    totals: tuple[dict[str, int], ...]
+    combination: Combination
+    tableau: Layout | None
+    terms: dict[str, float]
+
+
+def verify_body(statement: Statement, body: bytes, transcript: Transcript | None = None) -> Accepted:
+    """Checks a body; raises `VerificationError`, or `MalformedError` if it is the statement that is refused.
+
+    Another transcript than the statement's own is for tests: who knows its challenges has anything accepted.
+    """
+    plan, code = Plan(statement), statement.code
+    transcript = transcript or Transcript(statement.encoded(), hiding=statement.hiding)
+    m = Messages(body, transcript, statement.degree, hiding=statement.hiding)
+    told = verify_messages(m, plan)
+    answers = None if told.tableau is None else read_answers(m, told.tableau)
+    indices = transcript.indices("opening.columns", code.queries, code.length)
+    if answers is None:
+        verify_columns(m, plan, told.roots, told.combination, indices)
+    else:
+        own = transcript.indices("tableau.columns", answers.layout.queries, answers.layout.length)
+        verify_columns(m, plan, told.roots, told.combination, indices)
+        verify_answers(m, told.roots[-1], answers, own)
+    m.finish()
+    return Accepted(told.totals, security_bits(told.terms), told.terms, told.counter)
+
+
+def verify_messages(m: Messages, plan: Plan) -> Told:
+    """All messages up to u, and the bits."""
+    statement = plan.statement
+    (counter,) = struct.unpack("<Q", m.bytes("ledger.counter", 8, Where(None, "ledger")))
     roots = [statement.weights.root, statement.boundaries.root]
-    while len(roots) < len(plan.commitments):
+    while len(roots) < len(plan.commitments) + (2 if m.hiding else 0):
         roots.append(m.bytes("root", 32, Where(None, "commitments")))
     fp = Fingerprint(m.challenge("lookup.alpha"), m.challenge("lookup.beta"))
     claims: list[Claim] = []
-    shares, totals = Ext.of(0, statement.degree), []
-    for segment, first_block, ids in zip(statement.segments, plan.first_block, plan.table_ids, strict=True):
-        verifier = SegmentVerifier(m, segment, first_block, claims)
-        shares += verifier.verify(ids, fp)
-        totals.append(verifier.totals)
+    totals = verify_relations(m, plan, fp, claims)
+    combination = combine(m, plan, claims)
+    tableau = layout(statement.required_bits, m.pads, len(m.products)) if m.hiding else None
+    terms = security_terms(plan, len(claims), tableau, len(all_constraints(m)))
     require(
-        shares == verify_tables(m, plan, fp, claims),
-        "lookup.sum",
-        Where(None, "lookup"),
-        "a looked up value is not in its table",
-    )  # (L.3)
-    terms = security_terms(plan, len(claims))
-    bits = security_bits(terms)
-    require(
-        bits >= statement.required_bits,
+        security_bits(terms) >= statement.required_bits,
         "security.bits",
         Where(None, "profile"),
         "the proof gives fewer bits than its profile",
     )
-    verify_opening(m, plan, roots, claims)
-    m.finish()
-    return Accepted(tuple(totals), bits, terms)
+    return Told(counter, roots, totals, combination, tableau, terms)
 
 
-def verify_tables(m: Messages, plan: Plan, fp: Fingerprint, claims: list[Claim]) -> Ext:
+def verify_relations(
+    m: Messages, plan: Plan, fp: Fingerprint, claims: list[Claim]
+) -> tuple[dict[str, int], ...]:
+    """All segments, the tables, and the sum of both sides; returns the totals."""
+    shares: Value = Ext.of(0, m.degree)
+    totals = []
+    places = zip(plan.statement.segments, plan.first_block, plan.table_ids, strict=True)
+    for segment, first_block, ids in places:
+        verifier = SegmentVerifier(m, segment, first_block, claims)
+        shares += verifier.verify(ids, fp)
+        totals.append(verifier.totals)
+    m.require_zero(
+        shares - verify_tables(m, plan, fp, claims),
+        "lookup.sum",
+        Where(None, "lookup"),
+        "a looked up value is not in its table",
+    )  # (L.3)
+    return tuple(totals)
+
+
+def verify_tables(m: Messages, plan: Plan, fp: Fingerprint, claims: list[Claim]) -> Value:
     """The tree of the tables (protocol, section 10); returns its sum."""
     tree = fraction_tree(m, _TABLES, log_leaves(plan.table_blocks))
     leaves = Leaves.at(tree.z, m.degree)
-    require(
-        tree.q == denominator(plan, fp, leaves),
+    m.require_zero(
+        tree.q - denominator(plan, fp, leaves),
         "lookup.table",
         _TABLES,
         "the table side's denominators are wrong",
