@@ -378,3 +378,14 @@ def test_public_files_of_an_epoch_are_consistent(provider: Provider) -> None:
         broken = dataclasses.replace(second, **change)
         with pytest.raises(PublicFileError):
             PublicModel.from_bytes(broken.encoded)
+
+
+def test_the_reference_verifier_accepts_the_same_file(
+    road: Road, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["verify", road.proof_path, "--public", road.dir / "public.assay"]
+    words += ["--challenge", road.challenge_path, "--reference"]
+    code, answer = run(*words, capsys=capsys)
+    assert (code, answer["verdict"], answer["hiding"], answer["counter"]) == (0, "accepted", True, 2)
+    code, answer = run(*words, "--pin", "model.pin", capsys=capsys)
+    assert (code, answer["error"]["code"]) == (2, "pin-and-reference")
