@@ -380,9 +380,7 @@ def test_public_files_of_an_epoch_are_consistent(provider: Provider) -> None:
             PublicModel.from_bytes(broken.encoded)
 
 
-def test_the_reference_verifier_accepts_the_same_file(
-    road: Road, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_reference_verifier_accepts_the_same_file(road: Road, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["verify", road.proof_path, "--public", road.dir / "public.assay"]
     words += ["--challenge", road.challenge_path, "--reference"]
     code, answer = run(*words, capsys=capsys)

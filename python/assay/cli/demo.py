@@ -31,6 +31,7 @@ from assay.prove.prover import Proof, prove_recording
 from assay.prove.record import Recording, encode, record_tokens
 from assay.statement import circuits_digest
 from assay.trace import Ledger
+from assay.verify import pin_public
 
 if TYPE_CHECKING:
     from assay.model import SourceModel
@@ -154,7 +155,7 @@ def registered_demo() -> tuple[RegisteredModel, dict[str, Any]]:
         if model := _usable(folder, source):
             note(f"registered already: {folder}")
             return _with_budget(model), {"path": str(folder), "cached": True, "seconds": 0.0}
-        note("the registered model in the cache is of another version: registering anew")
+        note("the registered model in the cache is not of this version: registering anew")
         shutil.rmtree(folder)
     note(f"registering {source.path.name} in {folder}")
     start = time.perf_counter()
@@ -182,6 +183,8 @@ def _usable(folder: Path, source: SourceModel) -> RegisteredModel | None:
         model = RegisteredModel(folder)
         if circuits_digest(model.public) == model.public.circuit_digest:
             same = bytes.fromhex(source.source_digest) == model.public.source_digest
+            if same:
+                pin_public(model.folder.public)
             return model if same else None
     except AssayError as error:
         note(f"the cache cannot be used: {error}")
