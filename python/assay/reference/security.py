@@ -41,7 +41,7 @@ def security_terms(plan: Plan, claims: int, tableau: Layout | None, constraints:
 def _tableau_terms(at: Layout, constraints: int, degree: int) -> dict[str, float]:
     """Of hiding proofs alone."""
     errors = {  # times |E|
-        "tableau: proximity gap": (log2c(at.rows) + 1) * at.length,
+        "tableau: proximity gap": 2 * (log2c(at.rows) + 1) * at.length,
         "tableau: constraints": constraints,
         "tableau: products": at.product_rows,
     }

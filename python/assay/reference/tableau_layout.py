@@ -71,11 +71,6 @@ def query_bits(agree: float, length: int, queries: int) -> float:
     return -sum(math.log2((agree - q) / (length - q)) for q in range(queries))
 
 
-def reaches(required_bits: float) -> bool:
-    """Whether there is a tableau for so many bits."""
-    return _queries(1 << _KAPPA[-1], required_bits + _MARGIN) is not None
-
-
 def layout(required_bits: float, pads: int, products: int) -> Layout:
     """That of the least cost; a statement that it cannot have is refused when it is laid out."""
     every = [
