@@ -34,6 +34,7 @@ class Kind(Enum):
     PROOF = b"PRF"
     PRIVATE = b"REQ"
     KEY = b"KEY"
+    ATTEMPT = b"ATT"
 
 
 class FormatError(Exception):

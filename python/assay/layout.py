@@ -10,7 +10,7 @@ layer; a part for the final norm. Boundaries: a part for each, int32.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.profiles import Code
@@ -18,6 +18,8 @@ from assay.profiles import Code
 BLOCK = 128
 MOST_PART_ROWS = 512
 MOST_PARTS = 4096
+MOST_CHUNK_BLOCKS = 3 << 14
+"""Blocks of weights in a segment of a registration or refresh: 6.3 million cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,27 @@ class Slot:
         """For envelopes and for the extension."""
         return [self.name, self.part, self.first_block, self.rows, self.cols, self.cell_bytes]
 
+    def renamed(self, name: str) -> Slot:
+        """The same place under another name."""
+        return replace(self, name=name)
+
+    def cut(self, most: int) -> list[Slot]:
+        """The slot in pieces of at most `most` blocks (or of one row) and equal height: `embedding.0/3`."""
+        tallest = max(1, most * BLOCK // self.stride)
+        step = -(-self.rows // -(-self.rows // tallest))
+        starts = range(0, self.rows, step)
+        if len(starts) == 1:
+            return [self]
+        return [
+            replace(
+                self,
+                name=f"{self.name}/{i}",
+                first_block=self.first_block + start * self.stride // BLOCK,
+                rows=min(step, self.rows - start),
+            )
+            for i, start in enumerate(starts)
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -56,6 +79,26 @@ class Layout:
     def of_part(self, part: int) -> tuple[Slot, ...]:
         """The slots of one part, in order."""
         return tuple(slot for slot in self.slots if slot.part == part)
+
+
+def chunks(layout: Layout, most: int | None = None) -> list[tuple[Slot, ...]]:
+    """The slots cut and grouped into segments of at most `most` blocks (or of one row), none across parts.
+
+    A tensor that is larger is cut between rows into equal pieces. Proofs about all weights have these
+    segments, and these slots in place of the layout's own.
+    """
+    limit = MOST_CHUNK_BLOCKS if most is None else most
+    out: list[list[Slot]] = []
+    for part in range(len(layout.parts)):
+        room = 0
+        for slot in layout.of_part(part):
+            for piece in slot.cut(limit):
+                if piece.blocks > room:
+                    out.append([])
+                    room = limit
+                out[-1].append(piece)
+                room -= piece.blocks
+    return [tuple(chunk) for chunk in out]
 
 
 def padded(cols: int) -> int:

@@ -1,4 +1,4 @@
-"""Proof files, format version 0.
+"""Proof files, format version 1.
 
     proof = "ASSAYPRF" version(u32) head statement body, nothing after; each of the three is preceded by its
     length (u64)
@@ -17,7 +17,7 @@ from assay import framing
 from assay.errors import VerificationError
 from assay.framing import FormatError, Kind
 
-VERSION = 0
+VERSION = 1
 HEAD_CAP = 256
 STATEMENT_CAP = 2 << 20
 BODY_CAP = 1 << 30
@@ -33,6 +33,20 @@ class ProofFile:
     statement: dict[str, Any]
     statement_bytes: bytes
     body: bytes
+
+    @property
+    def counter(self) -> int | None:
+        """The number of the proof in the prover's ledger, as its body says; None if it is too short."""
+        return int.from_bytes(self.body[:8], "little") if len(self.body) >= 8 else None
+
+    def require_hiding(self, *, insecure_no_hiding: bool) -> None:
+        """Rejects a proof that does not hide, unless that is permitted."""
+        if not self.hiding and not insecure_no_hiding:
+            raise VerificationError(
+                "statement.hiding",
+                "the proof does not hide: its bytes can reveal weights and activations",
+                hint="--insecure-no-hiding permits it, for tests and comparisons",
+            )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ProofFile:

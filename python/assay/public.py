@@ -3,6 +3,10 @@
 Clients pin the SHA-256 of the file of epoch 0. Everything that can be derived is derived again when a file is
 read (the layout of the commitment), or compared with what the verifier builds itself (circuits, in a
 statement).
+
+A file names the proof that its commitment is good: of epoch 0 the registration proof, that every weight is
+in range; of a later one the refresh proof, that the weights are those of the epoch before. The proof is
+about the file without that name, the *core*.
 """
 
 from __future__ import annotations
@@ -23,9 +27,10 @@ from assay.layout import MOST_PARTS, Layout, embedding_parts, weight_layout
 from assay.profiles import PROFILES, Code, Profile
 from assay.storage import read_file
 
-VERSION = 0
+VERSION = 1
 CAP = 16 << 20
 WEIGHT_RANGE = (-(1 << 15) + 1, (1 << 15) - 1)
+MOST_EPOCHS = 1 << 20
 _LARGEST_DIMENSION = 1 << 24
 _LARGEST = {"num_layers": 1 << 12, "max_position": 1 << 24}
 _CONFIG: dict[str, type] = {
@@ -61,9 +66,12 @@ _ENVELOPE: framing.Kinds = {
     "circuit_digest": bytes,
     "root": bytes,
     "epoch": int,
-    "previous": type(None),
+    "previous": (bytes, type(None)),
     "hiding": bool,
+    "proof": dict,
 }
+_PROOF: framing.Kinds = {"kind": str, "hash": bytes}
+REGISTRATION, REFRESH = "registration", "refresh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +80,8 @@ class PublicModel:
 
     `scales` and `config` are the dictionaries of ModelScales and of the model's configuration.
     `circuit_digest` covers the circuits of all layers over one token: two programs that agree on it build the
-    same circuits.
+    same circuits. `previous` is the hash of the public file of the epoch before, None in epoch 0. `proof` is
+    the SHA-256 of the epoch's proof file, empty before there is one.
     """
 
     profile: Profile
@@ -83,6 +92,9 @@ class PublicModel:
     source_digest: bytes
     circuit_digest: bytes
     root: bytes
+    epoch: int = 0
+    previous: bytes | None = None
+    proof: bytes = b""
 
     @property
     def num_layers(self) -> int:
@@ -94,9 +106,20 @@ class PublicModel:
         """Parts and slots of the weights' commitment."""
         return weight_layout(self.config, self.code)
 
+    @property
+    def proof_kind(self) -> str:
+        """What the epoch's proof is about."""
+        return REFRESH if self.epoch else REGISTRATION
+
+    @cached_property
+    def core_hash(self) -> bytes:
+        """SHA-256 of the envelope without `proof`: what the epoch's proof is about."""
+        return hashlib.sha256(framing.encode(self._core())).digest()
+
     @cached_property
     def encoded(self) -> bytes:
         """The file."""
+        assert len(self.proof) == 32, "a public file names its proof"
         return framing.pack(Kind.PUBLIC, VERSION, framing.encode(self.to_dict()))
 
     @cached_property
@@ -106,6 +129,9 @@ class PublicModel:
 
     def to_dict(self) -> dict[str, Any]:
         """The envelope."""
+        return {**self._core(), "proof": {"kind": self.proof_kind, "hash": self.proof}}
+
+    def _core(self) -> dict[str, Any]:
         return {
             "format": VERSION,
             "profile": self.profile.name,
@@ -119,9 +145,9 @@ class PublicModel:
             "slots": [slot.to_list() for slot in self.layout.slots],
             "circuit_digest": self.circuit_digest,
             "root": self.root,
-            "epoch": 0,
-            "previous": None,
-            "hiding": False,
+            "epoch": self.epoch,
+            "previous": self.previous,
+            "hiding": True,
         }
 
     @classmethod
@@ -153,11 +179,21 @@ class PublicModel:
         code = _code(values["code"])
         config = _checked_config(values["config"])
         framing.ranged(embedding_parts(config, code), 1, MOST_PARTS, "the number of the embedding's parts")
+        epoch = framing.ranged(values["epoch"], 0, MOST_EPOCHS, "epoch")
+        previous = values["previous"]
+        if (previous is None) != (epoch == 0):
+            raise FormatError("epoch", "epoch 0, and no other, has no epoch before it")
+        if previous is not None:
+            framing.sized(previous, 32, "previous")
+        proof = framing.fields(values["proof"], "proof", _PROOF)
         return cls(
             profile=PROFILES[values["profile"]],
             code=code,
             config=config,
             scales=_scales(values["scales"], config["num_layers"]),
+            epoch=epoch,
+            previous=previous,
+            proof=framing.sized(proof["hash"], 32, "the proof's hash"),
             **{
                 name: framing.sized(values[name], 32, name)
                 for name in ("tokenizer_digest", "source_digest", "circuit_digest", "root")

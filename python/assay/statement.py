@@ -23,8 +23,8 @@ from assay.public import PublicModel
 if TYPE_CHECKING:
     from assay import _core
 
-FORMAT = 0
-HIDING = False
+FORMAT = 1
+HIDING = True  # unless a proof says, and its verifier permits, otherwise
 DISTANCE = (0,)
 MOST_TOKEN_LAYERS = 1 << 15
 """Tokens times layers that one proof may cover: bounds what a verifier builds for a hostile record."""
@@ -44,14 +44,14 @@ def segment_name(layer: int) -> str:
     return f"layer {layer}"
 
 
-def build_statement(public: PublicModel, challenge: Challenge) -> Statement:
+def build_statement(public: PublicModel, challenge: Challenge, *, hiding: bool = True) -> Statement:
     """The statement that a challenge asks for; raises `ChallengeError` if it is not about this model."""
     from assay import _core
 
     check_challenge(public, challenge)
     header = challenge.record
     circuits = [circuit(public, layer, header.tokens) for layer in challenge.layers]
-    fields = statement_fields(public, challenge, [c.digest for c in circuits])
+    fields = statement_fields(public, challenge, [c.digest for c in circuits], hiding=hiding)
     instance = framing.encode(fields)
     names = [segment_name(layer) for layer in challenge.layers]
     boundaries = boundary_layout(public.config, public.code, header.tokens)
@@ -64,7 +64,7 @@ def build_statement(public: PublicModel, challenge: Challenge) -> Statement:
             weights=long_lived("weights", public.root, public.layout),
             boundaries=long_lived("boundaries", header.boundaries_root, boundaries),
             segments=list(zip(names, circuits, strict=True)),
-            hiding=HIDING,
+            hiding=hiding,
         )
     except _core.Malformed as error:
         raise ChallengeError(
@@ -73,7 +73,9 @@ def build_statement(public: PublicModel, challenge: Challenge) -> Statement:
     return Statement(fields, instance, core)
 
 
-def statement_fields(public: PublicModel, challenge: Challenge, digests: list[bytes]) -> dict[str, Any]:
+def statement_fields(
+    public: PublicModel, challenge: Challenge, digests: list[bytes], *, hiding: bool = True
+) -> dict[str, Any]:
     """Every field that a verifier compares."""
     segments = [
         {"name": segment_name(layer), "circuit": digest, "distance": list(DISTANCE)}
@@ -81,10 +83,10 @@ def statement_fields(public: PublicModel, challenge: Challenge, digests: list[by
     ]
     return {
         "format": FORMAT,
-        "hiding": HIDING,
+        "hiding": hiding,
         "profile": public.profile.name,
         "public": public.hash,
-        "epoch": 0,
+        "epoch": public.epoch,
         "record": challenge.record.to_dict(),
         "record_root": challenge.record.hash,
         "nonce": challenge.nonce,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,23 @@ def disk_error(path: Path, error: OSError, *, hint: str | None = None) -> Storag
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError("disk-full", f"the disk is full: cannot write {path}", hint=hint)
     return StorageError("cannot-write", f"cannot write {path}: {error.strerror or error}", hint=hint)
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """The folder for this process alone while the block runs; raises `StorageError` if another has it."""
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(
+                "folder-busy", f"another process registers or refreshes {path}", hint="wait until it is done"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(path: Path, *, mode: int = 0o755) -> None:

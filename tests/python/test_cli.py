@@ -122,7 +122,7 @@ def test_any_statement_says_that_nothing_was_compared(
     assert main([*map(str, words), "--any-statement"]) == 0
     shown = capsys.readouterr()
     assert "nothing was compared" in shown.out
-    assert "not hiding" in shown.err
+    assert "nothing was compared" in shown.err
 
 
 def test_a_pinned_hash(run: Run, road: Road) -> None:
@@ -140,20 +140,20 @@ def test_inspecting_every_kind_of_file(run: Run, road: Road) -> None:
         (road.req, "record"),
         (road.req / "record.assay", "record"),
         (road.challenge_path, "challenge"),
-        (road.dir / "secret.key", "key"),
+        (road.dir / "epochs" / "0" / "secret.key", "key"),
         (private, "private"),
     ):
         code, answer = run("inspect", path)
         assert (code, answer["kind"]) == (0, kind)
-    key = (road.dir / "secret.key").read_bytes()[-32:].hex()
-    assert key not in json.dumps(run("inspect", road.dir / "secret.key"))
+    key = (road.dir / "epochs" / "0" / "secret.key").read_bytes()[-32:].hex()
+    assert key not in json.dumps(run("inspect", road.dir / "epochs" / "0" / "secret.key"))
 
 
 def test_commands_without_json(road: Road, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(list(map(str, verify_words(road)))) == 0
     assert "accepted: layers 0, 2" in capsys.readouterr().out
     assert main(["inspect", str(road.proof_path)]) == 0
-    assert "hiding: False" in capsys.readouterr().out
+    assert "hiding: True" in capsys.readouterr().out
     broken = road.proof_path.with_name("broken.assay")
     broken.write_bytes(road.proof[:-1])
     assert main(list(map(str, verify_words(road, proof=broken)))) == 1
@@ -271,12 +271,12 @@ def test_a_proof_for_something_else(run: Run, road: Road, other: Road, tmp_path:
         code = refusal(run, *verify_words(road, challenge=path), exit_code=1)
         assert code in (expected, "statement.segments")
     later = tmp_path / "later.assay"
-    later.write_bytes(road.proof[:8] + b"\1" + road.proof[9:])
+    later.write_bytes(road.proof[:8] + b"\2" + road.proof[9:])
     assert refusal(run, *verify_words(road, proof=later), exit_code=1) == "format.version"
 
 
 def test_a_file_longer_than_any_proof(run: Run, road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.verify.verifier.FILE_CAP", len(road.proof) - 1)
+    monkeypatch.setattr("assay.verify.source.FILE_CAP", len(road.proof) - 1)
     assert refusal(run, *verify_words(road), exit_code=1) == "format.size"
 
 

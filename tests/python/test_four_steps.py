@@ -23,13 +23,16 @@ from tiny_model import (
     Road,
     cuts,
     flips,
+    proven,
     register_model,
     tampered,
     write_model,
 )
 
+import assay.prove.commit
 import assay.prove.register as registering
 import assay.statement
+import assay.storage
 from assay import framing
 from assay.audit import Challenge, RecordHeader, challenge
 from assay.errors import (
@@ -44,7 +47,7 @@ from assay.model import load
 from assay.proof import pack_proof
 from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import RegisteredModel
-from assay.prove.prover import prove, prove_recording
+from assay.prove.prover import prove
 from assay.prove.record import commit_tokens, load_recording, record, record_tokens
 from assay.public import PublicModel
 from assay.statement import build_statement, circuits_digest
@@ -71,7 +74,10 @@ def test_the_road_is_accepted(road: Road) -> None:
     assert {s.tokens for s in found.statements} == {len(TOKENS)}
     assert {s.distance for s in found.statements} == {(0,)}
     assert found.compared
-    assert not found.hiding
+    assert found.hiding
+    assert found.epoch == 0
+    assert found.counter == 2  # the registration proof was the first
+    assert found.ledger_went_back is None
     assert found.profile == "provable-128"
     assert found.security_bits >= 128
     total = -np.log2(sum(2.0**-bits for bits in found.security_terms.values()))
@@ -82,14 +88,14 @@ def test_the_road_is_accepted(road: Road) -> None:
 
 
 def test_two_proofs_of_one_challenge_differ(road: Road) -> None:
-    again = prove_recording(road.model, road.recording, road.challenge).data
+    again = proven(road.model, road.recording, road.challenge).data
     assert again != road.proof
     assert check(road, again).compared
 
 
 def test_a_drawn_challenge_is_answered(road: Road) -> None:
     asked = challenge(road.req / "record.assay", num_layers=1)
-    proof = prove_recording(road.model, road.recording, asked)
+    proof = proven(road.model, road.recording, asked)
     assert tuple(s.layer for s in check(road, proof.data, asked).statements) == asked.layers
     assert proof.lookups > 0
     assert proof.committed_elements > 0
@@ -100,7 +106,7 @@ def test_provable_100(road: Road, tmp_path: Path) -> None:
     model = RegisteredModel(tmp_path / "DIR")
     recording = record_tokens(model, TOKENS)
     asked = challenge(recording.header, layers=[1])
-    proof = prove_recording(model, recording, asked).data
+    proof = proven(model, recording, asked).data
     found = verify(proof, public=model.public, challenge=asked)
     assert found.profile == "provable-100"
     assert 100 <= found.security_bits < 128
@@ -109,23 +115,26 @@ def test_provable_100(road: Road, tmp_path: Path) -> None:
 
 
 def test_too_few_queries_are_not_provable(road: Road, tmp_path: Path) -> None:
-    register_model(road.model_path, tmp_path / "DIR", code=dataclasses.replace(SMALL_CODE, queries=150))
-    model = RegisteredModel(tmp_path / "DIR")
-    recording = record_tokens(model, TOKENS)
-    with pytest.raises(RequestError, match="too large for the bits"):
-        prove_recording(model, recording, challenge(recording.header, layers=[1]))
+    with pytest.raises(RequestError, match="too large for the bits") as caught:
+        register_model(road.model_path, tmp_path / "DIR", code=dataclasses.replace(SMALL_CODE, queries=150))
+    assert caught.value.code == "not-provable"
+    assert not (tmp_path / "DIR" / "public.assay").exists()
 
 
 def test_both_storage_modes_prove_from_one_root(road: Road, tmp_path: Path) -> None:
     """With the same secret key the root is the same; the codeword on disk answers the queries."""
-    (tmp_path / "DIR").mkdir()
-    key = (road.dir / "secret.key").read_bytes()
-    (tmp_path / "DIR" / "secret.key").write_bytes(key)
+    (tmp_path / "DIR" / "epochs" / "0").mkdir(parents=True)
+    key = (road.dir / "epochs" / "0" / "secret.key").read_bytes()
+    (tmp_path / "DIR" / "epochs" / "0" / "secret.key").write_bytes(key)
     stored = register_model(road.model_path, tmp_path / "DIR", storage="stored")
-    assert stored.public == road.model.public
+    assert stored.public.core_hash == road.model.public.core_hash
+    assert stored.public.proof != road.model.public.proof  # its pads are fresh
     model = RegisteredModel(tmp_path / "DIR")
     assert (model.storage, road.model.storage) == ("stored", "recompute")
-    assert check(road, prove_recording(model, road.recording, road.challenge).data).compared
+    recording = record_tokens(model, TOKENS)
+    asked = challenge(recording.header, layers=[0, 2])
+    proof = proven(model, recording, asked).data
+    assert verify(proof, public=model.public, challenge=asked).compared
 
 
 def test_the_exact_model_is_deterministic(road: Road) -> None:
@@ -186,21 +195,26 @@ def test_a_replaced_statement_breaks_the_transcript(road: Road) -> None:
         challenge(road.recording.header, layers=[0]),
     ):
         statement = build_statement(road.model.public, asked)
-        proof = pack_proof("provable-128", False, statement.instance, road.file.body)
+        proof = pack_proof("provable-128", True, statement.instance, road.file.body)
         assert not rejection(road, proof, asked).code.startswith("statement.")
 
 
 def test_head_and_framing(road: Road) -> None:
     file = road.file
     for profile, hiding, code in (
-        ("provable-100", False, "statement.profile"),
-        ("provable-128", True, "statement.hiding"),
+        ("provable-100", True, "statement.profile"),
+        ("provable-128", False, "statement.hiding"),
     ):
         proof = pack_proof(profile, hiding, file.statement_bytes, file.body)
         assert rejection(road, proof).code == code
-    later = road.proof[:8] + (1).to_bytes(4, "little") + road.proof[12:]
-    assert rejection(road, later).code == "format.version"
-    for wrong in (road.public, road.recording.header.encoded, (road.dir / "secret.key").read_bytes()):
+    for version in (0, 2):
+        changed = road.proof[:8] + version.to_bytes(4, "little") + road.proof[12:]
+        assert rejection(road, changed).code == "format.version"
+    for wrong in (
+        road.public,
+        road.recording.header.encoded,
+        (road.dir / "epochs" / "0" / "secret.key").read_bytes(),
+    ):
         assert rejection(road, wrong).code == "format.kind"
 
 
@@ -233,8 +247,8 @@ def test_a_proof_of_another_model(road: Road, other: Road) -> None:
 def test_a_record_of_another_model_cannot_be_proven(road: Road, other: Road) -> None:
     with pytest.raises(RequestError, match="another registered model"):
         load_recording(other.req, road.model)
-    with pytest.raises(ChallengeError):
-        prove_recording(road.model, other.recording, other.challenge)
+    with pytest.raises(RequestError, match="another registered model"):
+        proven(road.model, other.recording, other.challenge)
 
 
 def test_a_replayed_proof_of_another_request(road: Road) -> None:
@@ -255,10 +269,10 @@ def test_a_record_changed_after_the_challenge(road: Road) -> None:
     """The prover records anew once it knows the layers: its own tool refuses, and so does the verifier."""
     recording = record_tokens(road.model, [1, 2, 3, 4, 5, 6])
     with pytest.raises(ChallengeError) as caught:
-        prove_recording(road.model, recording, road.challenge)
+        proven(road.model, recording, road.challenge)
     assert caught.value.code == "challenge-of-another-record"
     moved = dataclasses.replace(road.challenge, record=recording.header)
-    proof = prove_recording(road.model, recording, moved).data
+    proof = proven(road.model, recording, moved).data
     assert rejection(road, proof).code == "statement.record"
 
 
@@ -272,7 +286,7 @@ def test_every_field_of_the_record_is_bound(road: Road, field: str) -> None:
     asked = dataclasses.replace(road.challenge, record=moved)
     assert rejection(road, road.proof, asked).code == "statement.record"
     statement = build_statement(road.model.public, asked)
-    rejection(road, pack_proof("provable-128", False, statement.instance, road.file.body), asked)
+    rejection(road, pack_proof("provable-128", True, statement.instance, road.file.body), asked)
 
 
 @pytest.mark.parametrize(
@@ -366,10 +380,15 @@ def test_forgeries_are_rejected_by_name(
     recording = record_tokens(road.model, TOKENS, replaced=weights)
     asked = challenge(recording.header, layers=[0])
     with pytest.raises(RequestError) as refused:  # with its self-checks on, the prover refuses
-        prove_recording(road.model, recording, asked)
+        proven(road.model, recording, asked)
     assert refused.value.code == "not-provable"
-    proof = prove_recording(road.model, recording, asked, self_check=False, evaluate_with=weights)
-    error = rejection(road, proof.data, asked)
+    forged = {"self_check": False, "evaluate_with": weights}
+    hiding = proven(road.model, recording, asked, **forged)
+    assert rejection(road, hiding.data, asked).code == "tableau.linear"
+    proof = proven(road.model, recording, asked, insecure_no_hiding=True, **forged)
+    with pytest.raises(VerificationError) as caught:
+        verify(proof.data, public=road.public, challenge=asked, insecure_no_hiding=True)
+    error = caught.value
     assert error.segment == "layer 0"
     assert error.relation
     assert relation in error.relation
@@ -379,7 +398,12 @@ def test_forgeries_are_rejected_by_name(
 
 
 def test_the_registered_folder(road: Road) -> None:
-    assert stat.S_IMODE((road.dir / "secret.key").stat().st_mode) == 0o600
+    epoch = road.dir / "epochs" / "0"
+    assert stat.S_IMODE((epoch / "secret.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((road.dir / "ledger.db").stat().st_mode) == 0o600
+    assert (epoch / "public.assay").read_bytes() == road.public
+    assert [path.stem for path in epoch.glob("*.proof")] == [road.model.public.proof.hex()]
+    assert not (epoch / "proving.assay").exists()
     assert not (road.dir / "registering.json").exists()
     assert not list(road.dir.rglob("*.tmp"))
     with pytest.raises(StorageError) as caught:
@@ -394,19 +418,26 @@ class _Killed(BaseException):
 @contextmanager
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> Iterator[None]:
     """Writing a file of this name fails halfway."""
-    real = registering.writing
+    real = assay.storage.writing
 
     @contextmanager
     def writing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         with real(path, mode=mode) as file:
-            if path.name == name:
+            if path.name == name or path.suffix == Path(name).suffix == ".proof":
                 file.write(b"half")
                 raise error
             yield file
 
     with monkeypatch.context() as patch:
-        patch.setattr(registering, "writing", writing)
+        for module in (registering, assay.prove.commit, assay.storage):
+            patch.setattr(module, "writing", writing)
         yield
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When the files of the first two parts were written."""
+    paths = [*folder.glob("weights/000[01].*"), *folder.glob("epochs/0/000[01].*")]
+    return {path.name: path.stat().st_mtime_ns for path in paths}
 
 
 @pytest.mark.parametrize(
@@ -420,6 +451,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) ->
         ("0002.digests", "stored"),
         ("0002.columns", "stored"),
         ("leaves", "stored"),
+        ("proving.assay", "recompute"),
+        ("HASH.proof", "recompute"),
         ("public.assay", "recompute"),
     ],
 )
@@ -432,19 +465,17 @@ def test_a_registration_that_was_cut_off_resumes(
     with pytest.raises(StorageError) as caught:
         RegisteredModel(folder)
     assert caught.value.code in ("registration-incomplete", "not-registered")
-    before = {p.name: p.stat().st_mtime_ns for p in (folder / "weights").glob("000[01].*")}
+    before = written(folder)
     CALIBRATIONS.clear()
     done = register_model(road.model_path, folder, storage=None if before else storage)
     assert done.storage == storage
     assert bool(CALIBRATIONS) == (name in ("secret.key", "registering.json"))
-    after = {p.name: p.stat().st_mtime_ns for p in (folder / "weights").glob("000[01].*")}
+    after = written(folder)
     assert all(after[n] == at for n, at in before.items())
     model = RegisteredModel(folder)
     recording = record_tokens(model, TOKENS)
     asked = challenge(recording.header, layers=[1])
-    assert verify(
-        prove_recording(model, recording, asked).data, public=model.public, challenge=asked
-    ).compared
+    assert verify(proven(model, recording, asked).data, public=model.public, challenge=asked).compared
 
 
 def test_a_full_disk_says_how_much_is_missing_and_resumes(
@@ -501,21 +532,21 @@ def test_a_folder_of_something_else(road: Road, tmp_path: Path) -> None:
 
 def test_a_damaged_registration_does_not_prove(road: Road, tmp_path: Path) -> None:
     register_model(road.model_path, tmp_path / "DIR")
-    weights = tmp_path / "DIR" / "weights"
+    weights = tmp_path / "DIR"
     model = RegisteredModel(tmp_path / "DIR")
     recording = record_tokens(model, TOKENS)
     asked = challenge(recording.header, layers=[0])
-    for name in ("leaves", "0001.digests", "0001.cells"):
+    for name in ("epochs/0/leaves", "epochs/0/0001.digests", "weights/0001.cells"):
         whole = (weights / name).read_bytes()
         (weights / name).write_bytes(whole[:-1])
         with pytest.raises(StorageError) as caught:
-            prove_recording(RegisteredModel(tmp_path / "DIR"), recording, asked)
+            proven(RegisteredModel(tmp_path / "DIR"), recording, asked)
         assert caught.value.code == "damaged-registration"
         (weights / name).write_bytes(whole)
-    flipped = (weights / "leaves").read_bytes()
-    (weights / "leaves").write_bytes(bytes([flipped[0] ^ 1]) + flipped[1:])
+    flipped = (weights / "epochs/0/leaves").read_bytes()
+    (weights / "epochs/0/leaves").write_bytes(bytes([flipped[0] ^ 1]) + flipped[1:])
     with pytest.raises(StorageError, match="root"):
-        prove_recording(RegisteredModel(tmp_path / "DIR"), recording, asked)
+        proven(RegisteredModel(tmp_path / "DIR"), recording, asked)
 
 
 def test_impossible_codes(road: Road, tmp_path: Path) -> None:

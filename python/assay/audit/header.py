@@ -14,10 +14,10 @@ from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout
 from assay.profiles import Code
 
-VERSION = 0
+VERSION = 1
 CAP = 1 << 20
 MOST_TOKENS = 1 << 13
-"""Tokens that a version 0 record may cover."""
+"""Tokens that a record may cover."""
 _ENVELOPE: framing.Kinds = {
     "request": bytes,
     "created": int,

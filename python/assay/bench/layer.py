@@ -33,6 +33,7 @@ from assay.audit.header import check_length
 from assay.errors import AssayError, InternalError, RequestError
 from assay.profiles import profile_named
 from assay.prove.folder import RegisteredModel
+from assay.prove.opening import Transient
 from assay.prove.prover import Proof, prove_recording
 from assay.prove.record import record_tokens
 from assay.public import PublicModel
@@ -122,7 +123,7 @@ def _run(dir: Path, public: PublicModel, ids: list[int], layer: int) -> _Run:
     recording = record_tokens(model, ids)
     recorded = time.perf_counter()
     asked = challenge(recording.header, layers=[layer])
-    proof = prove_recording(model, recording, asked)
+    proof = prove_recording(model, recording, asked, account=Transient(model.public.code.random))
     return _Run(time.perf_counter() - start, recorded - start, (proof, asked.encoded))
 
 

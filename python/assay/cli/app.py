@@ -25,6 +25,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Threads = Annotated[int, typer.Option(min=0, help="Threads to use; 0: one for each processor.")]
 Registered = Annotated[Path, typer.Argument(metavar="DIR", help="A registered model.")]
 Layers = Annotated[Optional[str], typer.Option(help="Layers by number, separated by commas.")]  # noqa: UP045
+PublicHash = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="The SHA-256 that the public file (`pin`: of epoch 0) must have, in hexadecimal."),
+]
+InsecureNoHiding = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-no-hiding",
+        help="Permit a proof that can reveal weights, for tests and comparisons.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -53,10 +64,35 @@ def register(
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Turn a model into its exact integer model and commit it. A registration that was cut off resumes."""
+    """Turn a model into its exact integer model, commit it, and prove that its weights are in range.
+
+    A registration that was cut off resumes.
+    """
     from assay.cli import provider
 
     provider.register(model, out, profile=profile, storage=storage, threads=threads, as_json=json)
+
+
+@app.command()
+def refresh(
+    dir: Registered,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored", help="The folder was restored from a backup: its epoch proves nothing more."
+        ),
+    ] = False,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Commit a registered model's weights anew, in a new epoch, and prove that they are the same.
+
+    A refresh that was cut off resumes. After any restore from a backup a refresh is mandatory; a ledger that
+    is older than its mark is found without --restored.
+    """
+    from assay.cli import provider
+
+    provider.refresh(dir, restored=restored, threads=threads, as_json=json)
 
 
 @app.command()
@@ -101,13 +137,43 @@ def prove(
     req: Annotated[Path, typer.Argument(metavar="REQ", help="A recorded request.")],
     challenge: Annotated[Path, typer.Option(metavar="FILE", help="The verifier's challenge.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the proof.")],
+    insecure_no_hiding: InsecureNoHiding = False,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Prove the layers that a challenge asks for."""
+    """Prove the layers that a challenge asks for, in the epoch that the record names."""
     from assay.cli import provider
 
-    provider.prove(dir, req, challenge, out, threads=threads, as_json=json)
+    provider.prove(
+        dir, req, challenge, out, insecure_no_hiding=insecure_no_hiding, threads=threads, as_json=json
+    )
+
+
+@app.command()
+def pin(
+    public: Annotated[Path, typer.Argument(metavar="public.assay", help="The provider's public file.")],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Where to write the pin; default: the one given with --pin."),
+    ] = None,
+    pin: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="A pin made earlier, to follow from its epoch on."),
+    ] = None,
+    proofs: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FOLDER", help="Where proofs and earlier public files are, if not beside it."),
+    ] = None,
+    public_hash: PublicHash = None,
+    threads: Threads = 0,
+    json: Json = False,
+) -> None:
+    """Verify a model's registration proof, or the refresh proofs since a pin, and pin its public file."""
+    from assay.cli import client
+
+    client.pin(
+        public, out=out, before=pin, proofs=proofs, public_hash=public_hash, threads=threads, as_json=json
+    )
 
 
 @app.command()
@@ -121,10 +187,12 @@ def verify(
     any_statement: Annotated[
         bool, typer.Option("--any-statement", help="Show the proof's own statement and compare nothing.")
     ] = False,
-    public_hash: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="The pinned SHA-256 of the public file, in hexadecimal."),
+    public_hash: PublicHash = None,
+    pin: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="The pin that the public file must agree with (`assay pin`)."),
     ] = None,
+    insecure_no_hiding: InsecureNoHiding = False,
     reference: Annotated[
         bool, typer.Option("--reference", help="Check with the slow verifier in plain Python instead.")
     ] = False,
@@ -140,6 +208,8 @@ def verify(
         challenge=challenge,
         any_statement=any_statement,
         public_hash=public_hash,
+        pin=pin,
+        insecure_no_hiding=insecure_no_hiding,
         reference=reference,
         threads=threads,
         as_json=json,
@@ -149,12 +219,19 @@ def verify(
 @app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="A file of Assay's, of any kind, or a registered model.")],
+    public: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="public.assay",
+            help="Of a proof: its model, for the bits; default: the public file beside the proof.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show what a file says. Nothing is checked but its form."""
+    """Show what a file says; of a proof, if its public file is there, the bits."""
     from assay.cli import inspecting
 
-    inspecting.inspect(file, as_json=json)
+    inspecting.inspect(file, public=public, as_json=json)
 
 
 @circuit_app.command("show")

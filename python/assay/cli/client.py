@@ -1,4 +1,4 @@
-"""challenge, verify: the client's commands. They need no model."""
+"""challenge, pin, verify: the client's commands. They need no model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from assay.cli.output import amount, emit, note
 from assay.cli.provider import numbers
 from assay.errors import PublicFileError, RequestError
+from assay.storage import read_file
 
 if TYPE_CHECKING:
     from assay.public import PublicModel
@@ -40,6 +41,62 @@ def challenge(
     emit(as_json, payload, [f"layers {', '.join(map(str, asked.layers))} ({how}): {out}"])
 
 
+def pin(
+    public: Path,
+    *,
+    out: Path | None,
+    before: Path | None,
+    proofs: Path | None,
+    public_hash: str | None,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """`assay pin`."""
+    from assay import _core
+    from assay.verify.pin import PinFile, pin_public
+
+    target = out or before
+    if target is None:
+        raise RequestError("no-pin", "say where to write the pin", hint="--out FILE, or --pin FILE to follow")
+    if before is None and target.exists():
+        raise RequestError(
+            "pin-exists", f"{target} is there already", hint="--pin FILE follows a pin that was made before"
+        )
+    _core.set_threads(threads)
+    earlier = None if before is None else PinFile.of(before).read()
+    model = None if public_hash is None else parse_hash(public_hash)
+    start = time.perf_counter()
+    made, verified = pin_public(public, proofs=proofs, before=earlier, model=model)
+    seconds = time.perf_counter() - start
+    PinFile.of(target).write(made)
+    lines = [
+        f"{found.kind} proof of epoch {found.epoch}: verified, {found.security_bits:.1f} bits"
+        for found in verified
+    ]
+    lines += [
+        f"pinned in {target}: epoch {made.epoch}, public file {made.chain[-1].hex()}",
+        f"  epoch 0 was {made.model.hex()}",
+    ]
+    payload = {
+        "pin": str(target),
+        **made.to_dict(),
+        "verified": [found.to_dict() for found in verified],
+        "verify_s": seconds,
+    }
+    emit(as_json, payload, lines)
+
+
+def parse_hash(text: str) -> bytes:
+    """A SHA-256 given by hand, 64 hexadecimal digits."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError as error:
+        raise RequestError("bad-hash", "a hash is 64 hexadecimal digits") from error
+    if len(raw) != 32:
+        raise RequestError("bad-hash", "a hash is 64 hexadecimal digits")
+    return raw
+
+
 def verify(
     proof: Path,
     *,
@@ -47,6 +104,8 @@ def verify(
     challenge: Path | None,
     any_statement: bool,
     public_hash: str | None,
+    pin: Path | None,
+    insecure_no_hiding: bool,
     reference: bool,
     threads: int,
     as_json: bool,
@@ -54,22 +113,40 @@ def verify(
     """`assay verify`."""
     model = _pinned(public, public_hash)
     if reference:
-        _verify_by_reference(proof, model, None if any_statement else challenge, as_json=as_json)
+        if pin is not None:
+            raise RequestError("pin-and-reference", "a pin is brought up to date by the fast verifier alone")
+        asked = None if any_statement else challenge
+        _verify_by_reference(proof, model, asked, insecure_no_hiding=insecure_no_hiding, as_json=as_json)
         return
     from assay import _core
     from assay.verify import verify as check
 
     _core.set_threads(threads)
     start = time.perf_counter()
-    found = check(proof, public=model, challenge=challenge, any_statement=any_statement)
+    found = check(
+        proof,
+        public=model,
+        challenge=challenge,
+        any_statement=any_statement,
+        pin=pin,
+        insecure_no_hiding=insecure_no_hiding,
+    )
     seconds = time.perf_counter() - start
-    note("note: version 0 proofs are sound but not hiding: this one can reveal weights and activations")
+    if not found.hiding:
+        note("INSECURE: this proof does not hide; whoever reads it may learn weights and activations")
+    if found.ledger_went_back:
+        note(
+            f"warning: the provider's ledger went back: this is its proof {found.counter}, and another proof "
+            "with that number or a higher one was verified before. It was probably restored from a backup"
+        )
     if any_statement:
         note("note: nothing was compared with a challenge; the statement is the proof's own")
     layers = ", ".join(str(s.layer) for s in found.statements)
     lines = [
         f"accepted: layers {layers} of the model {found.public_hash.hex()[:16]}",
         f"  record root {found.record_root.hex()}, {found.statements[0].tokens} tokens",
+        f"  epoch {found.epoch}, proof {found.counter} of the provider's ledger"
+        f"{'' if found.hiding else '; INSECURE: not hiding'}",
         f"  {found.profile}: {found.security_bits:.1f} bits; {amount(found.proof_bytes)}",
         *(f"    {name}: {bits:.1f}" for name, bits in found.security_terms.items()),
     ]
@@ -92,12 +169,22 @@ def _pinned(public: Path, public_hash: str | None) -> PublicModel:
     return model
 
 
-def _verify_by_reference(proof: Path, model: PublicModel, challenge: Path | None, *, as_json: bool) -> None:
+def _verify_by_reference(
+    proof: Path,
+    model: PublicModel,
+    challenge: Path | None,
+    *,
+    insecure_no_hiding: bool,
+    as_json: bool,
+) -> None:
     """The verifier in plain Python, without the extension."""
+    from assay.proof import FILE_CAP, ProofFile
     from assay.reference import verify as check
 
     if challenge is None:
         raise RequestError("no-challenge", "the reference verifier always compares with a challenge")
+    file = ProofFile.from_bytes(read_file(proof, FILE_CAP, "proof"))
+    file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     start = time.perf_counter()
     found = check(proof, public=model, challenge=challenge)
     seconds = time.perf_counter() - start
@@ -107,6 +194,10 @@ def _verify_by_reference(proof: Path, model: PublicModel, challenge: Path | None
         "layers": found.fields["layers"],
         "totals": list(found.body.totals),
         "profile": found.fields["profile"],
+        "hiding": file.hiding,
+        "insecure": not file.hiding,
+        "epoch": model.epoch,
+        "counter": file.counter,
         "security_bits": found.body.security_bits,
         "security_terms": found.body.security_terms,
         "public_hash": model.hash.hex(),

@@ -1,4 +1,9 @@
-"""demo: the whole road on Gemma 3 270M, with a verifier in a process of its own; then three ways to cheat."""
+"""demo: the whole road on Gemma 3 270M, with a verifier in processes of its own; then three ways to cheat.
+
+A forged proof that hides is rejected without a name: its checks are constraints on what the verifier does
+not see. So the same cheats are shown once more in proofs that do not hide, where the relation that fails is
+named.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +30,18 @@ from assay.prove.folder import Cells, RegisteredModel
 from assay.prove.prover import Proof, prove_recording
 from assay.prove.record import Recording, encode, record_tokens
 from assay.statement import circuits_digest
+from assay.trace import Ledger
+from assay.verify import pin_public
 
 if TYPE_CHECKING:
     from assay.model import SourceModel
 
+_OPENINGS = 8
+"""Proofs of one layer that a run makes at most, and one more."""
 PROMPT = "The capital of France is Paris, and the capital of Italy is"
+
+
+_AGAINST = ("--public", "public.assay", "--challenge", "challenge.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +56,21 @@ class Forgery:
 class Verifier:
     """The client: a folder with what a client has, and a process of its own for each command."""
 
-    def __init__(self, folder: Path, public: Path) -> None:
+    def __init__(self, folder: Path, model: RegisteredModel) -> None:
         self.folder = folder
-        shutil.copyfile(public, folder / "public.assay")
+        shutil.copyfile(model.folder.public, folder / "public.assay")
+        for number in range(model.public.epoch + 1):
+            epoch = model.folder.epoch(number)
+            (folder / "epochs" / str(number)).mkdir(parents=True)
+            for path in (epoch.public, *epoch.path.glob("*.proof")):
+                shutil.copyfile(path, folder / "epochs" / str(number) / path.name)
+
+    def pin(self) -> dict[str, Any]:
+        """Verifies the registration proof, and pins."""
+        code, answer = self._run("pin", "public.assay", "--out", "model.pin")
+        if code != 0:
+            raise InternalError("demo-pin", f"the registration proof was rejected: {answer}")
+        return answer
 
     def challenge(self, recording: Recording, *how: str) -> Challenge:
         """Draws a challenge for a record's public head."""
@@ -56,12 +80,24 @@ class Verifier:
             raise InternalError("demo-challenge", f"the challenge failed: {answer}")
         return Challenge.load(self.folder / "challenge.json")
 
-    def verify(self, proof: bytes) -> tuple[int, dict[str, Any]]:
+    def verify(self, proof: bytes, *how: str) -> tuple[int, dict[str, Any]]:
         """Exit code and JSON object of `assay verify`."""
         (self.folder / "proof.assay").write_bytes(proof)
-        return self._run("verify", "proof.assay", "--public", "public.assay", "--challenge", "challenge.json")
+        return self._run("verify", "proof.assay", *_AGAINST, "--pin", "model.pin", *how)
+
+    def verify_by_reference(self, proof: bytes) -> Callable[[], tuple[int, dict[str, Any]]]:
+        """Begins the same by the verifier in plain Python; returns what waits for its answer."""
+        for name in ("public.assay", "challenge.json"):
+            (self.folder / "reference").mkdir(exist_ok=True)
+            shutil.copyfile(self.folder / name, self.folder / "reference" / name)
+        (self.folder / "reference" / "proof.assay").write_bytes(proof)
+        words = ("verify", "proof.assay", *_AGAINST, "--reference")
+        return self._begin(self.folder / "reference", *words)
 
     def _run(self, *words: str) -> tuple[int, dict[str, Any]]:
+        return self._begin(self.folder, *words)()
+
+    def _begin(self, folder: Path, *words: str) -> Callable[[], tuple[int, dict[str, Any]]]:
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -70,11 +106,18 @@ class Verifier:
         env = {**kept, "HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder)}
         env.setdefault("PYTHONUSERBASE", site.getuserbase())
         command = [sys.executable, "-m", "assay.cli", *words, "--json"]
-        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
-        try:
-            return done.returncode, json.loads(done.stdout)
-        except ValueError as error:
-            raise InternalError("demo-verifier", f"the verifier said: {done.stderr[-2000:]}") from error
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+        def answer() -> tuple[int, dict[str, Any]]:
+            said, complained = process.communicate()
+            try:
+                return process.returncode, json.loads(said)
+            except ValueError as error:
+                raise InternalError("demo-verifier", f"the verifier said: {complained[-2000:]}") from error
+
+        return answer
 
 
 def run(*, threads: int, as_json: bool) -> None:
@@ -84,14 +127,19 @@ def run(*, threads: int, as_json: bool) -> None:
     ids = encode(model, PROMPT)
     note(f"prompt: {PROMPT!r}, {len(ids)} tokens")
     with tempfile.TemporaryDirectory(prefix="assay-verifier-") as name:
-        client = Verifier(Path(name), model.folder.public)
-        honest = _honest(model, ids, client)
+        client = Verifier(Path(name), model)
+        pinned = client.pin()
+        note(
+            f"the verifier checked the registration proof in {pinned['verify_s']:.1f} s, and pinned the model"
+        )
+        honest, reference = _honest(model, ids, client)
         layer = honest["layers"][0]
         forged = [_forge(model, ids, client, forgery) for forgery in forgeries(model, layer)]
-    payload = {"registered": registered, "honest": honest, "forgeries": forged}
+        honest["reference"] = _reference(reference)
+    payload = {"registered": registered, "pinned": pinned, "honest": honest, "forgeries": forged}
     if not as_json:
         _print(honest, forged)
-    if any(f["verdict"] != "rejected" for f in forged):
+    if any(f["verdict"] != "rejected" for forgery in forged for f in (forgery, forgery["not_hiding"])):
         raise InternalError("demo-forgery-accepted", "a forged proof was accepted")
     if as_json:
         emit(True, payload, [])
@@ -106,8 +154,8 @@ def registered_demo() -> tuple[RegisteredModel, dict[str, Any]]:
     if (folder / "public.assay").is_file():
         if model := _usable(folder, source):
             note(f"registered already: {folder}")
-            return model, {"path": str(folder), "cached": True, "seconds": 0.0}
-        note("the registered model in the cache is of another version: registering anew")
+            return _with_budget(model), {"path": str(folder), "cached": True, "seconds": 0.0}
+        note("the registered model in the cache is not of this version: registering anew")
         shutil.rmtree(folder)
     note(f"registering {source.path.name} in {folder}")
     start = time.perf_counter()
@@ -116,11 +164,27 @@ def registered_demo() -> tuple[RegisteredModel, dict[str, Any]]:
     return RegisteredModel(folder), {"path": str(folder), "cached": False, "seconds": seconds}
 
 
+def _with_budget(model: RegisteredModel) -> RegisteredModel:
+    """The model, in a new epoch if few openings are left of this one."""
+    from assay.prove.refresh import refresh
+
+    with Ledger.open(model.folder.ledger) as ledger:
+        left = ledger.state().current.openings_left
+    if left >= _OPENINGS:
+        return model
+    note("the openings of this epoch are nearly used up: refreshing")
+    with progress() as report:
+        refresh(model.folder.path, progress=report)
+    return RegisteredModel(model.folder.path)
+
+
 def _usable(folder: Path, source: SourceModel) -> RegisteredModel | None:
     try:
         model = RegisteredModel(folder)
         if circuits_digest(model.public) == model.public.circuit_digest:
             same = bytes.fromhex(source.source_digest) == model.public.source_digest
+            if same:
+                pin_public(model.folder.public)
             return model if same else None
     except AssayError as error:
         note(f"the cache cannot be used: {error}")
@@ -133,7 +197,10 @@ def _register(source: SourceModel, folder: Path) -> None:
     def announce(estimates: tuple[Estimate, ...], chosen: str) -> None:
         for e in estimates:
             mark = " (chosen)" if e.storage == chosen else ""
-            note(f"{e.storage}: {amount(e.disk_bytes)} on disk, about {e.seconds:.0f} s{mark}")
+            note(
+                f"{e.storage}: {amount(e.disk_bytes)} on disk, {amount(e.memory_bytes)} of memory, about "
+                f"{e.seconds:.0f} s, {e.proof_seconds:.0f} s of it for the registration proof{mark}"
+            )
 
     with progress() as report:
         register(source, folder, storage="recompute", progress=report, announce=announce)
@@ -147,7 +214,10 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), time.perf_counter() - start
 
 
-def _honest(model: RegisteredModel, ids: list[int], client: Verifier) -> dict[str, Any]:
+Waiting = Callable[[], tuple[int, dict[str, Any]]]
+
+
+def _honest(model: RegisteredModel, ids: list[int], client: Verifier) -> tuple[dict[str, Any], Waiting]:
     recording, record_s = _timed(lambda: record_tokens(model, ids))
     asked = client.challenge(recording, "--num-layers", str(min(2, model.public.num_layers)))
     drawn = ", ".join(map(str, asked.layers))
@@ -158,7 +228,7 @@ def _honest(model: RegisteredModel, ids: list[int], client: Verifier) -> dict[st
     if code != 0:
         raise InternalError("demo-honest-rejected", f"an honest proof was rejected: {answer}")
     threads = _core.threads()
-    return {
+    figures = {
         "verdict": answer["verdict"],
         "layers": list(asked.layers),
         "tokens": len(ids),
@@ -171,7 +241,18 @@ def _honest(model: RegisteredModel, ids: list[int], client: Verifier) -> dict[st
         "security_terms": answer["security_terms"],
         "profile": answer["profile"],
         "hiding": answer["hiding"],
+        "epoch": answer["epoch"],
+        "counter": answer["counter"],
     }
+    return figures, client.verify_by_reference(proof.data)
+
+
+def _reference(answer: Waiting) -> dict[str, Any]:
+    """What the reference verifier said of the honest proof."""
+    code, said = answer()
+    if code != 0:
+        raise InternalError("demo-reference-rejected", f"the reference verifier rejected: {said}")
+    return {"verdict": said["verdict"], "verify_ms": 1e3 * said["verify_s"]}
 
 
 def forgeries(model: RegisteredModel, layer: int) -> list[Forgery]:
@@ -206,11 +287,23 @@ def _forge(model: RegisteredModel, ids: list[int], client: Verifier, forgery: Fo
     note(f"cheating: {forgery.name}")
     recording = record_tokens(model, ids, replaced=forgery.weights)
     asked = client.challenge(recording, "--layers", str(forgery.layer))
-    proof = prove_recording(model, recording, asked, self_check=False, evaluate_with=forgery.weights)
-    code, answer = client.verify(proof.data)
+    found = []
+    for insecure in (False, True):
+        proof = prove_recording(
+            model,
+            recording,
+            asked,
+            self_check=False,
+            evaluate_with=forgery.weights,
+            insecure_no_hiding=insecure,
+        )
+        found.append(_verdict(*client.verify(proof.data, *["--insecure-no-hiding"] * insecure)))
+    return {"forgery": forgery.name, **found[0], "not_hiding": found[1]}
+
+
+def _verdict(code: int, answer: dict[str, Any]) -> dict[str, Any]:
     error = answer.get("error") or {}
     return {
-        "forgery": forgery.name,
         "verdict": "rejected" if code == 1 else "accepted" if code == 0 else "failed",
         "exit_code": code,
         **{name: error.get(name) for name in ("code", "segment", "relation", "message")},
@@ -221,12 +314,13 @@ def _print(honest: dict[str, Any], forged: list[dict[str, Any]]) -> None:
     layers = ", ".join(map(str, honest["layers"]))
     table(
         f"layers {layers} over {honest['tokens']} tokens, {honest['profile']}, hiding={honest['hiding']}",
-        ["verdict", "prove ms", "verify ms", "KB", "ns per lookup", "bits"],
+        ["verdict", "prove ms", "verify ms", "reference ms", "KB", "ns per lookup", "bits"],
         [
             [
                 honest["verdict"],
                 f"{honest['prove_ms']:.0f}",
                 f"{honest['verify_ms']:.0f}",
+                f"{honest['reference']['verify_ms']:.0f}",
                 f"{honest['proof_kb']:.0f}",
                 f"{honest['ns_per_lookup']:.0f}",
                 f"{honest['security_bits']:.1f}",
@@ -235,6 +329,18 @@ def _print(honest: dict[str, Any], forged: list[dict[str, Any]]) -> None:
     )
     table("bits by term", ["term", "bits"], [[n, f"{b:.1f}"] for n, b in honest["security_terms"].items()])
     rows = [
-        [f["forgery"], f["verdict"], f["code"] or "", f["segment"] or "", f["relation"] or ""] for f in forged
+        [
+            f["forgery"],
+            _shown(f),
+            _shown(f["not_hiding"]),
+            f["not_hiding"]["segment"] or "",
+            f["not_hiding"]["relation"] or "",
+        ]
+        for f in forged
     ]
-    table("the same prover, cheating", ["forgery", "verdict", "code", "segment", "relation"], rows)
+    columns = ["forgery", "hiding", "--insecure-no-hiding", "segment", "relation"]
+    table("the same prover, cheating: verdicts", columns, rows)
+
+
+def _shown(found: dict[str, Any]) -> str:
+    return f"{found['verdict']} ({found['code']})" if found["code"] else str(found["verdict"])

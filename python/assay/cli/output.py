@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from assay.cli.main import print_json, say
 
-Report = Callable[[str, int, int], None]
+Report = Callable[[str, float, float], None]
 
 
 def emit(as_json: bool, payload: dict[str, Any], lines: Sequence[str]) -> None:
@@ -62,7 +63,7 @@ def progress() -> Iterator[Report]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def report(step: str, done: int, total: int) -> None:
+        def report(step: str, done: float, total: float) -> None:
             if step not in tasks:
                 tasks[step] = bars.add_task(step, total=total)
             bars.update(tasks[step], completed=done)
@@ -71,13 +72,17 @@ def progress() -> Iterator[Report]:
 
 
 class _Lines:
-    """Progress as lines: a step's beginning, each further tenth."""
+    """Progress as lines: a step's beginning, each further tenth, and about how long the rest takes."""
 
     def __init__(self) -> None:
         self.said: dict[str, int] = {}
+        self.began: dict[str, float] = {}
 
-    def report(self, step: str, done: int, total: int) -> None:
-        tenth = 10 * done // max(total, 1)
+    def report(self, step: str, done: float, total: float) -> None:
+        share = done / total if total else 1.0
+        tenth = int(10 * share)
+        began = self.began.setdefault(step, time.monotonic())
         if self.said.get(step, -1) < tenth:
             self.said[step] = tenth
-            note(f"{step}: {10 * tenth} %")
+            left = (time.monotonic() - began) * (1 / share - 1) if share else 0.0
+            note(f"{step}: {10 * tenth} %" + (f", about {left:.0f} s left" if left >= 1 else ""))

@@ -30,6 +30,7 @@ def run() -> None:
         weights=root,
         boundaries=known,
         segments=[("doctor", circuit)],
+        hiding=True,
     )
     body = _core.prove(statement, registered, committed, os.urandom(32))["body"]
     _core.verify(statement, body)

@@ -1,13 +1,17 @@
 """The folder of a registered model, `DIR`.
 
-public.assay            for clients
-secret.key              randomness of the weights' commitment, mode 0600
-tokenizer.json          what `record --prompt` needs of the model file
-weights/leaves          leaf digests of the commitment
-weights/NNNN.cells      a part's int16 cells, its tensors one after another
-weights/NNNN.digests    digests of the part's columns
-weights/NNNN.columns    its codeword, batches of 8 rows column by column (storage `stored` alone)
-registering.json        while registering: what was asked for, and the scales
+public.assay                    for clients: that of the newest epoch
+ledger.db                       the count of opened columns, with its companions
+tokenizer.json                  what `record --prompt` needs of the model file
+weights/NNNN.cells              a part's int16 cells, its tensors one after another; of all epochs
+epochs/K/public.assay           the public file of epoch K; written when the epoch is complete
+epochs/K/HASH.proof             the proof that it lists, under its SHA-256
+epochs/K/secret.key             randomness of the epoch's commitment, mode 0600
+epochs/K/leaves                 leaf digests of the commitment
+epochs/K/NNNN.digests           digests of the part's columns
+epochs/K/NNNN.columns           its codeword, batches of 8 rows column by column (storage `stored` alone)
+epochs/K/proving.assay          while the epoch's own proof is made: its seed and tickets, mode 0600
+registering.json                while registering: what was asked for, and the scales
 """
 
 from __future__ import annotations
@@ -21,15 +25,47 @@ import numpy as np
 import numpy.typing as npt
 
 from assay import _core, framing
-from assay.errors import StorageError
+from assay.errors import RequestError, StorageError
 from assay.framing import FormatError, Kind
 from assay.layout import BLOCK, Slot
 from assay.public import PublicModel
 from assay.storage import read_file
 
-KEY_VERSION = 0
+KEY_VERSION = 1
 Cells = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFolder:
+    """Paths inside DIR/epochs/K."""
+
+    path: Path
+
+    @property
+    def public(self) -> Path:
+        return self.path / "public.assay"
+
+    @property
+    def key(self) -> Path:
+        return self.path / "secret.key"
+
+    @property
+    def leaves(self) -> Path:
+        return self.path / "leaves"
+
+    @property
+    def attempt(self) -> Path:
+        return self.path / "proving.assay"
+
+    def digests(self, part: int) -> Path:
+        return self.path / f"{part:04}.digests"
+
+    def columns(self, part: int) -> Path:
+        return self.path / f"{part:04}.columns"
+
+    def proof(self, digest: bytes) -> Path:
+        return self.path / f"{digest.hex()}.proof"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +79,8 @@ class Folder:
         return self.path / "public.assay"
 
     @property
-    def key(self) -> Path:
-        return self.path / "secret.key"
+    def ledger(self) -> Path:
+        return self.path / "ledger.db"
 
     @property
     def tokenizer(self) -> Path:
@@ -58,41 +94,67 @@ class Folder:
     def weights(self) -> Path:
         return self.path / "weights"
 
-    @property
-    def leaves(self) -> Path:
-        return self.weights / "leaves"
-
     def cells(self, part: int) -> Path:
         return self.weights / f"{part:04}.cells"
 
-    def digests(self, part: int) -> Path:
-        return self.weights / f"{part:04}.digests"
+    @property
+    def epochs(self) -> Path:
+        return self.path / "epochs"
 
-    def columns(self, part: int) -> Path:
-        return self.weights / f"{part:04}.columns"
+    def epoch(self, number: int) -> EpochFolder:
+        """Of an epoch, whether there is one or not."""
+        return EpochFolder(self.epochs / str(number))
+
+    def public_of(self, digest: bytes) -> PublicModel | None:
+        """The public file with this hash, of whichever epoch; None if there is none."""
+        number = 0
+        while (path := self.epoch(number).public).is_file():
+            found = PublicModel.load(path)
+            if found.hash == digest:
+                return found
+            number += 1
+        return None
 
 
 class RegisteredModel:
     """A registered model, its cells and digests mapped from disk."""
 
     def __init__(self, path: Path, public: PublicModel | None = None) -> None:
-        """Opens DIR; with `public`, under that profile instead of the folder's own (for measurements)."""
+        """Opens DIR in its newest epoch.
+
+        With `public`, in the epoch of that file, or under its profile instead of the folder's own (for
+        measurements).
+        """
         self.folder = Folder(path)
-        if not self.folder.public.is_file():
+        if public is None and not self.folder.public.is_file():
             raise _unregistered(self.folder)
         self.public = public or PublicModel.load(self.folder.public)
+        self.epoch = self.folder.epoch(self.public.epoch)
         self._slots = {slot.name: slot for slot in self.public.layout.slots}
+
+    def at(self, digest: bytes) -> RegisteredModel:
+        """The model in the epoch whose public file has this hash; raises `RequestError`."""
+        if digest == self.public.hash:
+            return self
+        public = self.folder.public_of(digest)
+        if public is None:
+            raise RequestError(
+                "record-of-another-model",
+                f"the record was made with another registered model: no epoch of {self.folder.path} has the "
+                f"public file {digest.hex()[:16]}",
+            )
+        return RegisteredModel(self.folder.path, public)
 
     @cached_property
     def key(self) -> bytes:
         """The commitment's secret key."""
-        return read_key(self.folder.key)
+        return read_key(self.epoch.key)
 
     @property
     def storage(self) -> str:
         """`stored` if the codewords of all parts are on disk, else `recompute`."""
         parts = range(len(self.public.layout.parts))
-        return "stored" if all(self.folder.columns(p).is_file() for p in parts) else "recompute"
+        return "stored" if all(self.epoch.columns(p).is_file() for p in parts) else "recompute"
 
     def weight(self, name: str) -> Cells:
         """A tensor's cells, rows padded to whole blocks, mapped from disk."""
@@ -118,23 +180,23 @@ class RegisteredModel:
             self._mapped[part] = map_file(self.folder.cells(part), np.dtype("<i2"), cells)
         return self._mapped[part]
 
-    def commitment(self) -> _core.Commitment:
+    def commitment(self, name: str = "weights") -> _core.Commitment:
         """The prover's side of the weights' commitment, restored from digests."""
         code, rows = self.public.code, self.public.layout.parts
         parts = [(height, [(0, self.part_cells(p))]) for p, height in enumerate(rows)]
-        commitment = _core.Commitment("weights", code.core(), parts, self.key)
-        leaves = map_file(self.folder.leaves, np.dtype("u1"), code.length * 32)
+        commitment = _core.Commitment(name, code.core(), parts, self.key)
+        leaves = map_file(self.epoch.leaves, np.dtype("u1"), code.length * 32)
         digests = [
-            map_file(self.folder.digests(p), np.dtype("u1"), code.length * 32) for p in range(len(rows))
+            map_file(self.epoch.digests(p), np.dtype("u1"), code.length * 32) for p in range(len(rows))
         ]
         commitment.restore(leaves, digests)
         if commitment.root != self.public.root:
             raise StorageError(
-                "damaged-registration", f"{self.folder.leaves}: the digests do not give the root"
+                "damaged-registration", f"{self.epoch.leaves}: the digests do not give the root"
             )
         for part, height in enumerate(rows):
-            if self.folder.columns(part).is_file():
-                columns = map_file(self.folder.columns(part), np.dtype("u1"), code.length * height * 8)
+            if self.epoch.columns(part).is_file():
+                columns = map_file(self.epoch.columns(part), np.dtype("u1"), code.length * height * 8)
                 commitment.set_codeword(part, columns)
         return commitment
 

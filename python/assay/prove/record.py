@@ -1,7 +1,7 @@
 """Recording: the exact model runs through all layers, and the boundaries are committed before any challenge.
 
 REQ/record.assay is public. REQ/private holds what proving needs: tokens, salt and key, the boundaries' cells,
-the leaf digests of their commitment.
+the leaf digests of their commitment, the ledger of its opened columns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,28 @@ from assay.audit.header import RecordHeader, check_length
 from assay.errors import InternalError, RequestError, StorageError
 from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout, padded
+from assay.profiles import Code
 from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import Cells, RegisteredModel, map_file
+from assay.prove.opening import Transient
 from assay.prove.tokenizer import load_tokenizer
 from assay.public import PublicModel
 from assay.statement import circuit
 from assay.storage import make_folder, read_file, storage_errors, write_file, writing
+from assay.trace import Ledger
 
-PRIVATE_VERSION = 0
+PRIVATE_VERSION = 1
 _TOKENS_TAG = b"assay tokens 0"
 Boundaries = list[npt.NDArray[np.int32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """One request: its public head, and the private rest. Boundaries are [T, hidden padded to blocks]."""
+    """One request: its public head, and the private rest. Boundaries are [T, hidden padded to blocks].
+
+    `account` counts the columns that are opened of the boundaries: the request's ledger, or, for a recording
+    that was never written, a count that ends with it.
+    """
 
     header: RecordHeader
     tokens: tuple[int, ...]
@@ -46,6 +53,7 @@ class Recording:
     key: bytes
     boundaries: Boundaries
     leaves: npt.NDArray[np.uint8]
+    account: Path | Transient
 
     def commitment(self, model: RegisteredModel) -> _core.Commitment:
         """The prover's side of the boundaries' commitment, restored."""
@@ -86,6 +94,10 @@ class RequestFolder:
     def leaves(self) -> Path:
         return self.private / "leaves"
 
+    @property
+    def ledger(self) -> Path:
+        return self.private / "ledger.db"
+
 
 def record(
     model: RegisteredModel,
@@ -103,8 +115,8 @@ def record(
         raise RequestError("request-exists", f"{out} is there already", hint="give another folder for --out")
     ids = encode(model, prompt) if prompt is not None else list(tokens or ())
     recording = record_tokens(model, ids, replaced=replaced)
-    _write(recording, folder)
-    return recording
+    _write(recording, folder, model.public.code)
+    return replace(recording, account=folder.ledger)
 
 
 def encode(model: RegisteredModel, prompt: str) -> list[int]:
@@ -141,6 +153,7 @@ def record_tokens(
         key=key,
         boundaries=boundaries,
         leaves=commitment.leaves(),
+        account=Transient(model.public.code.random),
     )
 
 
@@ -206,7 +219,7 @@ def _boundary_commitment(
 # ---- files ----
 
 
-def _write(recording: Recording, folder: RequestFolder) -> None:
+def _write(recording: Recording, folder: RequestFolder, code: Code) -> None:
     """The private files first, the public head last: a folder that has it is complete."""
     make_folder(folder.path)
     make_folder(folder.private, mode=0o700)
@@ -223,6 +236,17 @@ def _write(recording: Recording, folder: RequestFolder) -> None:
             file.write(np.ascontiguousarray(cells, "<i4").data)
     with storage_errors(folder.leaves), writing(folder.leaves, mode=0o600) as file:
         file.write(recording.leaves.data)
+    for left in folder.private.glob(f"{folder.ledger.name}*"):  # of a record that was cut off
+        left.unlink()
+    Ledger.create(
+        folder.ledger,
+        epoch=0,
+        root=recording.header.boundaries_root,
+        parts=len(recording.header.parts),
+        budget=code.random,
+        queries=code.queries,
+        reserve=0,
+    ).close()
     write_file(folder.header, recording.header.encoded)
 
 
@@ -235,11 +259,10 @@ def cells_digest(boundaries: Boundaries) -> bytes:
 
 
 def load_recording(path: Path, model: RegisteredModel) -> Recording:
-    """A request's record; checks that it was made with this registered model."""
+    """A request's record; checks that it was made with this registered model, in any of its epochs."""
     folder = RequestFolder(path)
     header = RecordHeader.from_bytes(read_file(folder.header, HEADER_CAP + 64, "record"))
-    if header.public != model.public.hash:
-        raise RequestError("record-of-another-model", f"{path} was recorded with another registered model")
+    model = model.at(header.public)
     if not header.follows(model.public.config, model.public.code):
         raise RequestError(
             "damaged-record", f"{folder.header}: the boundaries are not laid out as the model says"
@@ -263,6 +286,7 @@ def load_recording(path: Path, model: RegisteredModel) -> Recording:
         key=secrets["key"],
         boundaries=list(cells),
         leaves=leaves,
+        account=folder.ledger,
     )
 
 

@@ -1,14 +1,14 @@
-"""Registration: a float model becomes an exact model, quantised, laid out and committed, part by part.
+"""Registration: a float model becomes an exact model, committed part by part, and proven.
 
 A part is done when its digests are there; a registration that was cut off (killed, disk full) resumes after
-the last part that is done. `public.assay` is written last: a folder that has it is complete.
+the last part that is done, or takes up the proof that every weight is in range. `public.assay` is written
+last: a folder that has it is complete.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -19,23 +19,22 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from assay import _core, framing
+from assay import _core
 from assay.circuits.scales import ModelScales
+from assay.epochs import DEGREE, require_provable
 from assay.errors import AssayError, RequestError, StorageError
-from assay.framing import Kind
-from assay.layout import BLOCK, Layout, Slot, weight_layout
+from assay.layout import BLOCK, Layout, Slot, chunks, weight_layout
 from assay.model import SourceModel
 from assay.profiles import Code, Profile, profile_named
-from assay.prove.folder import KEY_VERSION, Cells, Folder, map_file, read_key
+from assay.prove.commit import Committing, Progress, epoch_key
+from assay.prove.epochs import check_epoch, proof_memory, proof_seconds, prove_registration
+from assay.prove.folder import Cells, Folder, RegisteredModel, map_file
 from assay.prove.tokenizer import tokenizer_bytes
 from assay.public import PublicModel
 from assay.quantize.calibrate import calibrate
 from assay.quantize.quantize import quantize_tensor, quantize_weight
 from assay.statement import circuits_digest
-from assay.storage import disk_error, make_folder, writing
-
-Progress = Callable[[str, int, int], None]
-"""Gets a step's name, how much of it is done, and how much there is."""
+from assay.storage import disk_error, locked_folder, make_folder, writing
 
 _DEFAULT_STORED_LIMIT = 4 << 30
 _DISK_BYTES_PER_SECOND = 400 << 20
@@ -44,11 +43,22 @@ _SLAB = 1 << 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Bytes on disk and seconds, of one storage mode."""
+    """Bytes on disk and in memory, and seconds, of one storage mode; `proof_seconds` of the seconds prove."""
 
     storage: str
     disk_bytes: int
+    memory_bytes: int
     seconds: float
+    proof_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "disk_bytes": self.disk_bytes,
+            "memory_bytes": self.memory_bytes,
+            "seconds": self.seconds,
+            "proof_seconds": self.proof_seconds,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +83,8 @@ class Registered:
             "storage": self.storage,
             "disk_bytes": self.disk_bytes,
             "seconds": self.seconds,
-            "estimates": {
-                e.storage: {"disk_bytes": e.disk_bytes, "seconds": e.seconds} for e in self.estimates
-            },
+            "proof": self.public.proof.hex(),
+            "estimates": {e.storage: e.to_dict() for e in self.estimates},
             "saturated_weights": self.saturated,
         }
 
@@ -99,20 +108,21 @@ def register(
     chosen = profile_named(profile)
     job = _Job(source, Folder(out), chosen, code or chosen.code, progress or (lambda *_: None))
     estimates = job.estimates()
-    job.begin()
-    mode = _choose(storage or job.storage_begun(), estimates, out)
-    if announce is not None:
-        announce(estimates, mode)
-    try:
-        public = job.run(mode)
-    except OSError as error:
-        raise job.failed(error, mode) from error
-    disk = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    make_folder(out)
+    with locked_folder(out):
+        job.begin()
+        mode = _choose(storage or job.storage_begun(), estimates, out)
+        if announce is not None:
+            announce(estimates, mode)
+        try:
+            public = job.run(mode)
+        except OSError as error:
+            raise job.failed(error, mode) from error
     return Registered(
         path=out,
         public=public,
         storage=mode,
-        disk_bytes=disk,
+        disk_bytes=_bytes_in(out),
         seconds=time.monotonic() - started,
         estimates=estimates,
         saturated=dict(job.saturated),
@@ -157,8 +167,15 @@ class _Job:
         self.config = source.config.to_dict()
         self.layout: Layout = weight_layout(self.config, code)
         self.saturated: Counter[str] = Counter()
+        require_provable(self.layout)
         if reason := code.core().invalid_reason():
             raise RequestError("bad-code", f"code parameters: {reason}")
+        if code.random < 2 * code.queries:
+            raise RequestError(
+                "bad-code",
+                f"{code.random} random symbols do not hide the {code.queries} columns of the registration "
+                f"proof and as many kept for a refresh",
+            )
 
     # ---- before ----
 
@@ -168,14 +185,25 @@ class _Job:
         cells = sum(slot.blocks for slot in self.layout.slots) * BLOCK * 2
         digests = (len(self.layout.parts) + 1) * self.code.length * 32
         columns = rows * self.code.length * 8
+        proof = self.code.queries * rows * 8 + self.code.message * 8 * DEGREE
         seconds = rows / 8 * self._batch_seconds()
+        pieces = chunks(self.layout)
+        largest = max(sum(slot.blocks for slot in piece) for piece in pieces)
+        blocks = sum(slot.blocks for slot in self.layout.slots)
+        memory, proving = proof_memory(largest), proof_seconds(blocks, seconds, registration=True)
+
+        def estimate(storage: str, disk: int, seconds: float) -> Estimate:
+            return Estimate(
+                storage=storage,
+                disk_bytes=disk,
+                memory_bytes=memory,
+                seconds=seconds + proving,
+                proof_seconds=proving,
+            )
+
         return (
-            Estimate(storage="recompute", disk_bytes=cells + digests, seconds=seconds),
-            Estimate(
-                storage="stored",
-                disk_bytes=cells + digests + columns,
-                seconds=seconds + columns / _DISK_BYTES_PER_SECOND,
-            ),
+            estimate("recompute", cells + digests + proof, seconds),
+            estimate("stored", cells + digests + proof + columns, seconds + columns / _DISK_BYTES_PER_SECOND),
         )
 
     def _batch_seconds(self) -> float:
@@ -185,7 +213,7 @@ class _Job:
         return time.perf_counter() - start
 
     def begin(self) -> None:
-        """Makes the folder; refuses one that holds something else."""
+        """Makes the folders; refuses one that holds something else."""
         if self.folder.public.is_file():
             raise StorageError(
                 "already-registered",
@@ -207,18 +235,16 @@ class _Job:
     def run(self, mode: str) -> PublicModel:
         """All steps that are not done yet."""
         self._check_space(mode)
-        key = self._key()
+        key = epoch_key(self.folder.epoch(0))
         plan = self._plan(mode)
         with writing(self.folder.tokenizer) as file:
             file.write(tokenizer_bytes(self.source))
-        rows = sum(self.layout.parts)
-        done = 0
+        committing = Committing(self.folder.epoch(0), self.layout, self.code, mode, key, self.progress)
         for part, height in enumerate(self.layout.parts):
-            if not self._is_done(part, height, mode):
-                self._make_part(part, plan.scales, key, mode, done, rows)
-            done += height
-            self.progress("commit", done, rows)
-        return self._finish(plan.scales)
+            if not self.folder.cells(part).is_file() or not committing.is_done(part):
+                committing.part(part, self._cells(part, plan.scales))
+            committing.tell(part, height)
+        return self._finish(plan.scales, committing.root(), mode)
 
     def _check_space(self, mode: str) -> None:
         missing = self._missing(mode) - _free(self.folder.path)
@@ -232,7 +258,7 @@ class _Job:
     def _missing(self, mode: str) -> int:
         """Bytes still to be written."""
         total = next(e.disk_bytes for e in self.estimates() if e.storage == mode)
-        present = sum(file.stat().st_size for file in self.folder.weights.iterdir())
+        present = _bytes_in(self.folder.path)
         return max(0, total - present)
 
     def failed(self, error: OSError, mode: str) -> StorageError:
@@ -245,13 +271,6 @@ class _Job:
             f"the disk of {self.folder.path} is full; {_amount(missing)} more are needed",
             hint="free that much and run the same command again: registration resumes where it was",
         )
-
-    def _key(self) -> bytes:
-        if not self.folder.key.is_file():
-            key = os.urandom(32)
-            with writing(self.folder.key, mode=0o600) as file:
-                file.write(framing.pack(Kind.KEY, KEY_VERSION, key))
-        return read_key(self.folder.key)
 
     def _plan(self, mode: str) -> _Plan:
         """The scales, calibrated once; and a check that the same is asked for as before."""
@@ -273,40 +292,13 @@ class _Job:
             file.write(text.encode())
         return _Plan(wanted, scales)
 
-    def _is_done(self, part: int, height: int, mode: str) -> bool:
-        if not self.folder.digests(part).is_file() or not self.folder.cells(part).is_file():
-            return False
-        columns = self.folder.columns(part)
-        return mode == "recompute" or (
-            columns.is_file() and columns.stat().st_size == height * 8 * self.code.length
-        )
-
-    def _make_part(self, part: int, scales: ModelScales, key: bytes, mode: str, done: int, rows: int) -> None:
+    def _cells(self, part: int, scales: ModelScales) -> Cells:
+        """A part's cells, on disk."""
         slots = self.layout.of_part(part)
         with writing(self.folder.cells(part)) as file:
             for slot in slots:
                 self._write_slot(file, slot, scales)
-        cells = map_file(self.folder.cells(part), np.dtype("<i2"), sum(s.blocks for s in slots) * BLOCK)
-        if mode == "stored":
-            with writing(self.folder.columns(part)) as columns:
-                digests = self._digests(part, cells, key, columns, done, rows)
-        else:
-            digests = self._digests(part, cells, key, None, done, rows)
-        with writing(self.folder.digests(part)) as file:
-            file.write(digests.tobytes())
-
-    def _digests(
-        self, part: int, cells: Cells, key: bytes, columns: BinaryIO | None, done: int, rows: int
-    ) -> Any:
-        def sink(rows_done: int, symbols: memoryview | None) -> None:
-            if columns is not None and symbols is not None:
-                columns.write(symbols)
-            self.progress("commit", done + rows_done, rows)
-
-        height = self.layout.parts[part]
-        return _core.part_digests(
-            self.code.core(), height, [(0, cells)], part, key, sink, want_codeword=columns is not None
-        )
+        return map_file(self.folder.cells(part), np.dtype("<i2"), sum(s.blocks for s in slots) * BLOCK)
 
     def _write_slot(self, file: BinaryIO, slot: Slot, scales: ModelScales) -> None:
         if not slot.name.startswith("embedding."):
@@ -322,17 +314,17 @@ class _Job:
             values = quantize_tensor("embedding", rows, scales.weight("embedding"), saturated=self.saturated)
             file.write(_padded(values, slot).tobytes())
 
-    def _finish(self, scales: ModelScales) -> PublicModel:
-        """Leaves, root and the public file."""
-        parts = range(len(self.layout.parts))
-        size = self.code.length * 32
-        leaves = _core.combine_parts([map_file(self.folder.digests(p), np.dtype("u1"), size) for p in parts])
-        with writing(self.folder.leaves) as file:
-            file.write(leaves.tobytes())
-        public = self._public(scales, bytes(32), _core.merkle_root(leaves))
-        public = self._public(scales, circuits_digest(public), public.root)
-        with writing(self.folder.public) as file:
-            file.write(public.encoded)
+    def _finish(self, scales: ModelScales, root: bytes, mode: str) -> PublicModel:
+        """The registration proof and, last, the public file."""
+        public = self._public(scales, circuits_digest(self._public(scales, bytes(32), root)), root)
+        model = RegisteredModel(self.folder.path, public)
+        seconds = next(e.proof_seconds for e in self.estimates() if e.storage == mode)
+        public = prove_registration(model, self.progress, seconds)
+        check_epoch(public, model, None)
+        for path in (model.epoch.public, self.folder.public):
+            with writing(path) as file:
+                file.write(public.encoded)
+        model.epoch.attempt.unlink(missing_ok=True)
         self.folder.plan.unlink()
         return public
 
@@ -375,6 +367,10 @@ def _resumed(path: Path, wanted: dict[str, Any]) -> _Plan:
 def _padded(values: Cells, slot: Slot) -> Cells:
     """Rows padded with zeros to whole blocks."""
     return np.pad(values, ((0, 0), (0, slot.stride - slot.cols))).astype("<i2", copy=False)
+
+
+def _bytes_in(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def _amount(count: int) -> str:

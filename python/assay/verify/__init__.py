@@ -1,5 +1,17 @@
 """Verification: from a proof, a public file and a challenge to what was proven, or to an error."""
 
+from assay.verify.epochs import VerifiedEpoch, verify_refresh, verify_registration
+from assay.verify.pin import Pin, PinFile, pin_public
 from assay.verify.verifier import LayerStatement, Verified, verify
 
-__all__ = ["LayerStatement", "Verified", "verify"]
+__all__ = [
+    "LayerStatement",
+    "Pin",
+    "PinFile",
+    "Verified",
+    "VerifiedEpoch",
+    "pin_public",
+    "verify",
+    "verify_refresh",
+    "verify_registration",
+]

@@ -10,6 +10,30 @@ from assay.audit.challenge import NONCE_BYTES, Challenge, draw, named_layers
 from assay.audit.header import RecordHeader
 from assay.errors import ChallengeError, VerificationError
 from assay.framing import FormatError
+from assay.proof import ProofFile
+from assay.statement import Statement
+
+
+def require_statement(file: ProofFile, statement: Statement, profile: str) -> None:
+    """Rejects a proof whose head or statement is not exactly the expected one."""
+    if file.profile != profile:
+        raise VerificationError("statement.profile", f"the proof has the profile {file.profile!r}")
+    if file.hiding != statement.fields["hiding"]:
+        raise VerificationError("statement.hiding", f"the proof says hiding={file.hiding}")
+    place = first_difference(file.statement, statement.fields)
+    if place is not None or file.statement_bytes != statement.instance:
+        place = place or "encoding"
+        raise VerificationError(
+            f"statement.{place.split('.')[0]}",
+            f"the proof is about something else: its statement differs in {place}",
+        )
+
+
+def rejected(code: str, segment: str, relation: str, round: int, message: str) -> VerificationError:
+    """What the extension says of a proof's body."""
+    return VerificationError(
+        code, message, segment=segment or None, relation=relation or None, round=None if round < 0 else round
+    )
 
 
 def first_difference(found: Any, expected: Any, path: str = "") -> str | None:

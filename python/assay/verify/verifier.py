@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assay import _core
@@ -12,11 +12,10 @@ from assay.audit.challenge import Challenge
 from assay.errors import ChallengeError, PublicFileError, RequestError, VerificationError
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
-from assay.statement import HIDING, Statement, build_statement
-from assay.storage import read_file
-from assay.verify.compare import first_difference, stated_challenge
-
-Source = str | os.PathLike[str] | bytes
+from assay.statement import Statement, build_statement
+from assay.verify.compare import rejected, require_statement, stated_challenge
+from assay.verify.pin import PinFile
+from assay.verify.source import Source, read_proof, read_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,13 @@ class LayerStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was verified. `compared` is False if the statement was taken from the proof (`any_statement`)."""
+    """What was verified.
+
+    `compared` is False if the statement was taken from the proof (`any_statement`). `epoch` is the public
+    file's, `counter` the number of the proof in the prover's ledger. `ledger_went_back` is known with a
+    pin: this proof's counter is not above that of another proof verified before, so the ledger was probably
+    restored from a backup.
+    """
 
     statements: tuple[LayerStatement, ...]
     compared: bool
@@ -49,6 +54,9 @@ class Verified:
     nonce: bytes
     drawn: bool
     proof_bytes: int
+    epoch: int
+    counter: int
+    ledger_went_back: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -67,6 +75,10 @@ class Verified:
             ],
             "profile": self.profile,
             "hiding": self.hiding,
+            "insecure": not self.hiding,
+            "epoch": self.epoch,
+            "counter": self.counter,
+            "ledger_went_back": self.ledger_went_back,
             "security_bits": self.security_bits,
             "security_terms": self.security_terms,
             "public_hash": self.public_hash.hex(),
@@ -84,40 +96,41 @@ def verify(
     public: Source | PublicModel,
     challenge: Source | Challenge | None = None,
     any_statement: bool = False,
+    pin: str | os.PathLike[str] | None = None,
+    insecure_no_hiding: bool = False,
 ) -> Verified:
     """Checks a proof and returns what it proves, or raises.
 
     `VerificationError` (exit code 1) is for a proof that is wrong in any way, `PublicFileError` and
     `ChallengeError` (2) for the other two. Without a challenge it refuses, unless `any_statement` is set:
     then the statement is the proof's own, and nothing is compared but the public file.
+
+    With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
+    brought up to the highest counter seen. A proof that does not hide is rejected unless `insecure_no_hiding`
+    permits it.
     """
     model = (
-        public if isinstance(public, PublicModel) else PublicModel.from_bytes(_read(public, "public file"))
+        public
+        if isinstance(public, PublicModel)
+        else PublicModel.from_bytes(read_source(public, FILE_CAP, "public file"))
     )
+    pinned = None if pin is None else PinFile.of(pin)
+    if pinned is not None:
+        pinned.read().require(model)
     asked = _challenge(challenge, any_statement)
-    data = _proof_bytes(proof)
+    data = read_proof(proof)
     file = ProofFile.from_bytes(data)
+    file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     statement, asked = _expected(model, asked, file)
-    _compare(file, statement, model)
+    require_statement(file, statement, model.profile.name)
     try:
         result = _core.verify(statement.core, file.body)
     except _core.Rejected as error:
-        raise _rejected(*error.args) from error
-    return _verified(statement, asked, model, result, compared=not any_statement, size=len(data))
-
-
-def _read(source: Source, what: str) -> bytes:
-    return source if isinstance(source, bytes) else read_file(Path(source), FILE_CAP, what)
-
-
-def _proof_bytes(source: Source) -> bytes:
-    """A proof's bytes; a file that is longer than any proof is a wrong one."""
-    try:
-        return _read(source, "proof")
-    except RequestError as error:
-        if error.code != "file-too-large":
-            raise
-        raise VerificationError("format.size", error.message) from error
+        raise rejected(*error.args) from error
+    found = _verified(statement, asked, model, result, compared=not any_statement, size=len(data))
+    if pinned is None:
+        return found
+    return replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
 
 
 def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challenge | None:
@@ -133,40 +146,24 @@ def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challen
         raise RequestError(
             "both-challenge-and-any", "with a challenge the statement is compared: leave out any_statement"
         )
-    return given if isinstance(given, Challenge) else Challenge.from_bytes(_read(given, "challenge"))
+    return (
+        given
+        if isinstance(given, Challenge)
+        else Challenge.from_bytes(read_source(given, FILE_CAP, "challenge"))
+    )
 
 
 def _expected(model: PublicModel, asked: Challenge | None, file: ProofFile) -> tuple[Statement, Challenge]:
     """The statement that the proof has to be about."""
     if asked is not None:
-        return build_statement(model, asked), asked
+        return build_statement(model, asked, hiding=file.hiding), asked
     stated = stated_challenge(file.statement)
     try:
-        return build_statement(model, stated), stated
+        return build_statement(model, stated, hiding=file.hiding), stated
     except (ChallengeError, PublicFileError) as error:
         raise VerificationError(
             f"statement.{error.code}", f"the proof's statement: {error.message}"
         ) from error
-
-
-def _compare(file: ProofFile, statement: Statement, model: PublicModel) -> None:
-    if file.profile != model.profile.name:
-        raise VerificationError("statement.profile", f"the proof has the profile {file.profile!r}")
-    if file.hiding != HIDING:
-        raise VerificationError("statement.hiding", "the proof says that it hides, version 0 does not")
-    place = first_difference(file.statement, statement.fields)
-    if place is not None or file.statement_bytes != statement.instance:
-        place = place or "encoding"
-        raise VerificationError(
-            f"statement.{place.split('.')[0]}",
-            f"the proof is about something else: its statement differs in {place}",
-        )
-
-
-def _rejected(code: str, segment: str, relation: str, round: int, message: str) -> VerificationError:
-    return VerificationError(
-        code, message, segment=segment or None, relation=relation or None, round=None if round < 0 else round
-    )
 
 
 def _verified(
@@ -192,7 +189,7 @@ def _verified(
         ),
         compared=compared,
         profile=model.profile.name,
-        hiding=HIDING,
+        hiding=statement.fields["hiding"],
         security_bits=result["security_bits"],
         security_terms=result["security_terms"],
         public_hash=model.hash,
@@ -201,4 +198,6 @@ def _verified(
         nonce=asked.nonce,
         drawn=asked.drawn,
         proof_bytes=size,
+        epoch=model.epoch,
+        counter=result["counter"],
     )

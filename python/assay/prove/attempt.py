@@ -1,0 +1,117 @@
+"""An epoch's own proof, once: its seed and tickets are kept until the proof's file is there.
+
+Registration and refresh open every part of a commitment, and a refresh does it from a reserve that is just
+large enough. So a run that is cut off after its columns were recorded is taken up with the same seed and the
+same tickets: it makes the same proof, byte for byte, and opens no other column.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay import framing
+from assay.errors import StorageError
+from assay.framing import FormatError, Kind
+from assay.prove.opening import Charge
+from assay.storage import read_file, write_file
+from assay.trace import Ledger, LedgerState, Ticket
+
+VERSION = 1
+_CAP = 1 << 20
+_FIELDS: framing.Kinds = {"core": bytes, "seed": bytes, "counters": list, "columns": list}
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A proof under way; `columns` is what was about to be recorded, empty before that is known."""
+
+    path: Path
+    core: bytes
+    seed: bytes
+    drawn: tuple[tuple[Ledger, Ticket], ...]
+    columns: list[int]
+
+    @property
+    def counter(self) -> int:
+        """The number of the proof in the ledger: that of its last ticket."""
+        return self.drawn[-1][1].counter
+
+    def record(self, columns: Sequence[int]) -> None:
+        """Counts the columns in every ledger; again after a run that was cut off, if they are the same."""
+        resumed = bool(self.columns)
+        if resumed and list(columns) != self.columns:
+            raise _spoiled(self.path)
+        if not resumed:
+            self.columns = list(columns)
+            self.save()
+        for ledger, ticket in self.drawn:
+            try:
+                ledger.record(ticket, columns)
+            except StorageError as error:
+                if not resumed or error.code != "ledger-ticket":  # recorded by the run before
+                    raise
+
+    def save(self) -> None:
+        """Keeps it; readable for the provider alone."""
+        fields = {
+            "core": self.core,
+            "seed": self.seed,
+            "counters": [ticket.counter for _, ticket in self.drawn],
+            "columns": self.columns,
+        }
+        data = framing.pack(Kind.ATTEMPT, VERSION, framing.encode(fields))
+        write_file(self.path, data, mode=0o600)
+
+
+@contextmanager
+def attempt(path: Path, core: bytes, ledger: Path, charges: Sequence[Charge]) -> Iterator[Attempt]:
+    """The attempt at the proof of a core that was begun at `path`, or a new one with tickets of its own."""
+    with ExitStack() as opened:
+        book = opened.enter_context(Ledger.open(ledger))
+        kept = _read(path) if path.is_file() else None
+        state = book.state()
+        if kept is not None and kept["core"] == core and _is_of(kept["counters"], state, charges):
+            epochs = {page.root: page.epoch for page in state.epochs}
+            tickets = [
+                Ticket(counter, epochs[c.root], c.root, tuple(c.parts), c.queries, c.purpose)
+                for counter, c in zip(kept["counters"], charges, strict=True)
+            ]
+            yield Attempt(path, core, kept["seed"], tuple((book, t) for t in tickets), kept["columns"])
+            return
+        tickets = [
+            book.begin(root=c.root, parts=c.parts, queries=c.queries, purpose=c.purpose) for c in charges
+        ]
+        fresh = Attempt(path, core, os.urandom(32), tuple((book, t) for t in tickets), [])
+        fresh.save()
+        yield fresh
+
+
+def _is_of(counters: list[int], state: LedgerState, charges: Sequence[Charge]) -> bool:
+    """Whether these can be tickets of this ledger: one that was restored may not have come to them."""
+    return len(counters) == len(charges) and all(0 < counter <= state.counter for counter in counters)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = read_file(path, _CAP, "attempt")
+        (envelope,) = framing.unpack(data, Kind.ATTEMPT, VERSION, [_CAP])
+        values = framing.fields(framing.decode(envelope), "attempt", _FIELDS)
+        framing.sized(values["seed"], 32, "seed")
+        if not all(type(x) is int for x in values["counters"] + values["columns"]):
+            raise FormatError("type", "counters and columns are numbers")
+    except FormatError as error:
+        raise _spoiled(path) from error
+    return values
+
+
+def _spoiled(path: Path) -> StorageError:
+    return StorageError(
+        "damaged-registration",
+        f"{path} is not what was kept of the proof under way",
+        hint="delete it to begin the proof anew; its columns stay counted",
+    )

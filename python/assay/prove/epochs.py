@@ -1,0 +1,161 @@
+"""The proofs about all weights: registration and refresh, one an epoch, listed by its public file."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from assay import _core
+from assay.epochs import empty_leaf, refresh_statement, registration_statement
+from assay.errors import AssayError, InternalError, RequestError, StorageError
+from assay.layout import BLOCK
+from assay.profiles import Code
+from assay.proof import pack_proof
+from assay.prove.attempt import attempt
+from assay.prove.commit import Progress
+from assay.prove.folder import RegisteredModel
+from assay.prove.opening import Charge
+from assay.public import PublicModel
+from assay.statement import Statement
+from assay.storage import write_file
+from assay.trace import Ledger
+from assay.verify.epochs import verify_refresh, verify_registration
+
+_PIECE_BYTES = 120
+_LOOKUP_SECONDS, _EQUAL_SECONDS = 240e-9, 40e-9  # a weight, on one thread
+_ENCODE_SHARE = 0.2  # of committing once more: the queried columns are computed anew
+
+
+def proof_seconds(blocks: int, commit_seconds: float, *, registration: bool) -> float:
+    """About how long the proof about so many blocks of weights takes with the present threads."""
+    each = _LOOKUP_SECONDS if registration else _EQUAL_SECONDS
+    encode = commit_seconds * _ENCODE_SHARE * (1 if registration else 2)
+    return encode + blocks * BLOCK * each / _core.threads()
+
+
+def proof_memory(blocks: int) -> int:
+    """Bytes that the registration proof needs besides the mapped cells: for one segment of so many blocks."""
+    return (300 << 20) + blocks * BLOCK * _PIECE_BYTES
+
+
+def open_ledger(model: RegisteredModel) -> None:
+    """The epoch's page of the ledger; makes the ledger with it if there is none."""
+    code = model.public.code
+    Ledger.create(
+        model.folder.ledger,
+        epoch=model.public.epoch,
+        root=model.public.root,
+        parts=len(model.public.layout.parts),
+        budget=code.random,
+        queries=code.queries,
+        reserve=code.queries,
+    ).close()
+
+
+def prove_registration(model: RegisteredModel, progress: Progress, seconds: float) -> PublicModel:
+    """Proves that the weights of epoch 0 are in range; returns its public file with the proof's hash."""
+    open_ledger(model)
+    public, code = model.public, model.public.code
+    statement = registration_statement(public)
+    nothing = _empty_commitment(code)
+    return _proven(model, statement, nothing, [_all_parts(model)], progress, seconds)
+
+
+def prove_refresh(
+    model: RegisteredModel, before: RegisteredModel, progress: Progress, seconds: float
+) -> PublicModel:
+    """Proves that an epoch's weights are those of the one before; returns its public file with the hash."""
+    open_ledger(model)
+    statement = refresh_statement(model.public, before.public)
+    charges = [replace(_all_parts(before), purpose="refresh"), _all_parts(model)]
+    return _proven(model, statement, before.commitment("boundaries"), charges, progress, seconds)
+
+
+def _all_parts(model: RegisteredModel) -> Charge:
+    parts = range(len(model.public.layout.parts))
+    return Charge(
+        account=model.folder.ledger, root=model.public.root, parts=parts, queries=model.public.code.queries
+    )
+
+
+def _proven(
+    model: RegisteredModel,
+    statement: Statement,
+    other: _core.Commitment,
+    charges: Sequence[Charge],
+    progress: Progress,
+    seconds: float,
+) -> PublicModel:
+    """The public file with the hash of its proof, which is on disk; made now unless it is there."""
+    public, epoch = model.public, model.epoch
+    for found in sorted(epoch.path.glob("*.proof")):
+        known = replace(public, proof=hashlib.sha256(found.read_bytes()).digest())
+        if epoch.proof(known.proof) == found:
+            return known
+    with attempt(epoch.attempt, public.core_hash, model.folder.ledger, charges) as trial:
+        try:
+            with _ticking(progress, seconds):
+                result = _core.prove(
+                    statement.core,
+                    model.commitment(),
+                    other,
+                    trial.seed,
+                    counter=trial.counter,
+                    on_columns=trial.record,
+                )
+        except _core.NotProvable as error:
+            segment, relation, message = error.args
+            if relation == "profile":
+                raise RequestError("not-provable", f"the {public.proof_kind} proof: {message}") from error
+            raise InternalError("epoch-not-provable", f"{segment}, {relation}: {message}") from error
+    data = pack_proof(public.profile.name, True, statement.instance, result["body"])
+    digest = hashlib.sha256(data).digest()
+    write_file(epoch.proof(digest), data)
+    return replace(public, proof=digest)
+
+
+def check_epoch(public: PublicModel, model: RegisteredModel, before: PublicModel | None) -> None:
+    """Verifies the epoch's proof as a client will; raises `StorageError` if the file is damaged."""
+    path = model.epoch.proof(public.proof)
+    try:
+        if before is None:
+            verify_registration(path, public=public)
+        else:
+            verify_refresh(path, public=public, before=before)
+    except AssayError as error:
+        raise StorageError("damaged-registration", f"{path} does not verify: {error}") from error
+
+
+def _empty_commitment(code: Code) -> _core.Commitment:
+    """The commitment without parts, in the place of the boundaries."""
+    leaf = np.frombuffer(empty_leaf(), np.uint8)
+    commitment = _core.Commitment("boundaries", code.core(), [], bytes(32))
+    commitment.restore(np.ascontiguousarray(np.broadcast_to(leaf, (code.length, 32))))
+    return commitment
+
+
+@contextmanager
+def _ticking(progress: Progress, seconds: float) -> Iterator[None]:
+    """Progress of the proof by the clock: the extension does not tell how far it is."""
+    stop = threading.Event()
+    start = time.monotonic()
+
+    def tick() -> None:
+        while not stop.wait(0.5):
+            progress("prove", min(time.monotonic() - start, 0.99 * seconds), seconds)
+
+    progress("prove", 0, seconds)
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+        progress("prove", seconds, seconds)
+    finally:
+        stop.set()
+        ticker.join()

@@ -1,0 +1,155 @@
+"""Refresh: a new epoch commits the same cells under a new key, and proves that they are the same.
+
+The old epoch stays as it is until the new public file is there, and provable after that. A refresh that was
+cut off goes on: with the same key, the parts that are done, the same seed and tickets of its proof.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay import _core
+from assay.errors import StorageError
+from assay.prove.commit import Committing, Progress, epoch_key
+from assay.prove.epochs import check_epoch, proof_seconds, prove_refresh
+from assay.prove.folder import RegisteredModel
+from assay.public import PublicModel
+from assay.storage import locked_folder, storage_errors, write_file
+from assay.trace import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """A new epoch. `restored`: the ledger had gone back, and the old epoch is stale."""
+
+    path: Path
+    public: PublicModel
+    restored: bool
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "path": str(self.path),
+            "epoch": self.public.epoch,
+            "public_hash": self.public.hash.hex(),
+            "previous": self.public.previous.hex() if self.public.previous else None,
+            "root": self.public.root.hex(),
+            "proof": self.public.proof.hex(),
+            "restored": self.restored,
+            "seconds": self.seconds,
+        }
+
+
+def refresh(
+    path: Path,
+    *,
+    restored: bool = False,
+    progress: Progress | None = None,
+    announce: Callable[[float, int], None] | None = None,
+) -> Refreshed:
+    """Makes the next epoch of the model in a folder, or goes on with one that was cut off.
+
+    `restored` says that the folder came from a backup, which its ledger cannot always tell: what proofs could
+    have opened counts as opened then. `announce` gets about how many seconds it takes, and how many bytes of
+    disk, before anything is done.
+    """
+    started = time.monotonic()
+    report = progress or (lambda *_: None)
+    RegisteredModel(path)  # is one
+    hint = "run the same command again: the refresh resumes where it was"
+    with locked_folder(path), storage_errors(path, hint=hint):
+        before = RegisteredModel(path)
+        stale = _accept_ledger(before, restored)
+        job = _Job(before, report)
+        seconds, disk = job.estimate()
+        if announce is not None:
+            announce(seconds, disk)
+        public = job.run()
+    return Refreshed(path=path, public=public, restored=stale, seconds=time.monotonic() - started)
+
+
+def _accept_ledger(model: RegisteredModel, restored: bool) -> bool:
+    """Whether the epoch is stale, because the ledger was restored: as found, as said, or found before."""
+    path = model.folder.ledger
+    try:
+        with Ledger.open(path) as ledger:
+            states = {epoch.root: epoch.status for epoch in ledger.state().epochs}
+    except StorageError as error:
+        if error.code != "ledger-rolled-back":
+            raise
+        # Its tickets are gone from the ledger, which could not tell them from recorded ones.
+        model.folder.epoch(model.public.epoch + 1).attempt.unlink(missing_ok=True)
+        Ledger.require_refresh(path).close()
+        return True
+    if restored and states.get(model.public.root) == "open":
+        Ledger.require_refresh(path).close()
+        return True
+    return states.get(model.public.root) == "stale"
+
+
+class _Job:
+    """One refresh."""
+
+    def __init__(self, before: RegisteredModel, progress: Progress) -> None:
+        self.before, self.progress = before, progress
+        self.public = replace(
+            before.public,
+            epoch=before.public.epoch + 1,
+            previous=before.public.hash,
+            proof=b"",
+            root=bytes(32),
+        )
+        self.epoch = before.folder.epoch(self.public.epoch)
+
+    def estimate(self) -> tuple[float, int]:
+        """Seconds, and bytes of disk."""
+        layout, code = self.public.layout, self.public.code
+        disk = (len(layout.parts) + 1) * code.length * 32
+        if self.before.storage == "stored":
+            disk += sum(layout.parts) * code.length * 8
+        return self._commit_seconds + self._proof_seconds, disk
+
+    @cached_property
+    def _commit_seconds(self) -> float:
+        code, layout = self.public.code, self.public.layout
+        start = time.perf_counter()
+        _core.part_digests(code.core(), 8, [(0, np.zeros(8 << code.log_columns, np.int16))], 0, bytes(32))
+        return sum(layout.parts) / 8 * (time.perf_counter() - start)
+
+    @property
+    def _proof_seconds(self) -> float:
+        blocks = sum(slot.blocks for slot in self.public.layout.slots)
+        return proof_seconds(blocks, self._commit_seconds, registration=False)
+
+    def run(self) -> PublicModel:
+        """Commits, proves, and publishes last."""
+        if self.epoch.public.is_file():  # cut off just before the end
+            public = PublicModel.load(self.epoch.public)
+            self._publish(public)
+            return public
+        key = epoch_key(self.epoch)
+        committing = Committing(
+            self.epoch, self.public.layout, self.public.code, self.before.storage, key, self.progress
+        )
+        for part, rows in enumerate(self.public.layout.parts):
+            if not committing.is_done(part):
+                committing.part(part, self.before.part_cells(part))
+            committing.tell(part, rows)
+        model = RegisteredModel(self.before.folder.path, replace(self.public, root=committing.root()))
+        public = prove_refresh(model, self.before, self.progress, self._proof_seconds)
+        check_epoch(public, model, self.before.public)
+        write_file(self.epoch.public, public.encoded)
+        self._publish(public)
+        return public
+
+    def _publish(self, public: PublicModel) -> None:
+        write_file(self.before.folder.public, public.encoded)
+        self.epoch.attempt.unlink(missing_ok=True)
