@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from assay.cli.output import amount, emit, note
 from assay.cli.provider import numbers
 from assay.errors import PublicFileError, RequestError
-from assay.storage import read_file
 
 if TYPE_CHECKING:
     from assay.public import PublicModel
@@ -178,15 +177,12 @@ def _verify_by_reference(
     as_json: bool,
 ) -> None:
     """The verifier in plain Python, without the extension."""
-    from assay.proof import FILE_CAP, ProofFile
     from assay.reference import verify as check
 
     if challenge is None:
         raise RequestError("no-challenge", "the reference verifier always compares with a challenge")
-    file = ProofFile.from_bytes(read_file(proof, FILE_CAP, "proof"))
-    file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     start = time.perf_counter()
-    found = check(proof, public=model, challenge=challenge)
+    found = check(proof, public=model, challenge=challenge, insecure_no_hiding=insecure_no_hiding)
     seconds = time.perf_counter() - start
     payload = {
         "verdict": "accepted",
@@ -194,10 +190,10 @@ def _verify_by_reference(
         "layers": found.fields["layers"],
         "totals": list(found.body.totals),
         "profile": found.fields["profile"],
-        "hiding": file.hiding,
-        "insecure": not file.hiding,
+        "hiding": found.fields["hiding"],
+        "insecure": not found.fields["hiding"],
         "epoch": model.epoch,
-        "counter": file.counter,
+        "counter": found.body.counter,
         "security_bits": found.body.security_bits,
         "security_terms": found.body.security_terms,
         "public_hash": model.hash.hex(),

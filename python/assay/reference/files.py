@@ -20,7 +20,7 @@ from assay.public import PublicModel
 from assay.reference.circuit import Circuit, decode
 from assay.reference.statement import LongLived, MalformedError, Segment, Statement
 from assay.reference.verifier import Accepted, verify_body
-from assay.statement import HIDING, check_challenge, circuit_bytes, segment_name, statement_fields
+from assay.statement import check_challenge, circuit_bytes, segment_name, statement_fields
 from assay.storage import read_file
 
 Source = str | os.PathLike[str] | bytes
@@ -34,7 +34,13 @@ class Verified:
     body: Accepted
 
 
-def verify(proof: Source, *, public: Source | PublicModel, challenge: Source | Challenge) -> Verified:
+def verify(
+    proof: Source,
+    *,
+    public: Source | PublicModel,
+    challenge: Source | Challenge,
+    insecure_no_hiding: bool = False,
+) -> Verified:
     """`assay.verify.verify` in plain Python: the same errors, and always against a challenge."""
     model, asked = public, challenge
     if not isinstance(model, PublicModel):
@@ -42,26 +48,27 @@ def verify(proof: Source, *, public: Source | PublicModel, challenge: Source | C
     if not isinstance(asked, Challenge):
         asked = Challenge.from_bytes(_read(asked, "challenge"))
     file = ProofFile.from_bytes(_read(proof, "proof"))
+    file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     check_challenge(model, asked)
     circuits = [decode(circuit_bytes(model, layer, asked.record.tokens)) for layer in asked.layers]
-    fields = statement_fields(model, asked, [c.digest for c in circuits])
+    fields = statement_fields(model, asked, [c.digest for c in circuits], hiding=file.hiding)
     compare(file, model.profile.name, fields)
     try:
-        return Verified(fields, verify_body(build(model, asked, circuits), file.body))
+        return Verified(fields, verify_body(build(model, asked, circuits, fields), file.body))
     except MalformedError as error:
         raise ChallengeError("statement-malformed", f"no such statement can be proven: {error}") from error
 
 
-def build(model: PublicModel, asked: Challenge, circuits: list[Circuit]) -> Statement:
-    """The statement that a challenge asks for."""
+def build(model: PublicModel, asked: Challenge, circuits: list[Circuit], fields: dict[str, Any]) -> Statement:
+    """The statement that a challenge asks for; the fields are its instance."""
     boundaries = boundary_layout(model.config, model.code, asked.record.tokens)
     names = [segment_name(layer) for layer in asked.layers]
     return Statement(
         degree=model.profile.degree,
-        hiding=HIDING,
+        hiding=fields["hiding"],
         code=model.code,
         required_bits=float(model.profile.bits),
-        instance=framing.encode(statement_fields(model, asked, [c.digest for c in circuits])),
+        instance=framing.encode(fields),
         weights=_long_lived("weights", model.root, model.layout),
         boundaries=_long_lived("boundaries", asked.record.boundaries_root, boundaries),
         segments=tuple(Segment(name=n, circuit=c) for n, c in zip(names, circuits, strict=True)),
@@ -75,7 +82,7 @@ def compare(file: ProofFile, profile: str, fields: dict[str, Any]) -> None:
     differs += [n for n in found if n not in fields]
     if file.profile != profile:
         differs.insert(0, "profile")
-    elif file.hiding != HIDING:
+    elif file.hiding != fields["hiding"]:
         differs.insert(0, "hiding")
     elif file.statement_bytes != framing.encode(fields):
         differs.append("encoding")
