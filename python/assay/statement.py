@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from assay import _core
 
 FORMAT = 1
-HIDING = True  # unless a proof says, and its verifier permits, otherwise
 DISTANCE = (0,)
 MOST_TOKEN_LAYERS = 1 << 15
 """Tokens times layers that one proof may cover: bounds what a verifier builds for a hostile record."""

@@ -276,7 +276,7 @@ def test_a_proof_for_something_else(run: Run, road: Road, other: Road, tmp_path:
 
 
 def test_a_file_longer_than_any_proof(run: Run, road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.verify.source.FILE_CAP", len(road.proof) - 1)
+    monkeypatch.setattr("assay.source.FILE_CAP", len(road.proof) - 1)
     assert refusal(run, *verify_words(road), exit_code=1) == "format.size"
 
 

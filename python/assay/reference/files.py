@@ -6,9 +6,7 @@ Python without the extension); all that follows, from the circuit's bytes on, is
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from assay import framing
@@ -20,10 +18,8 @@ from assay.public import PublicModel
 from assay.reference.circuit import Circuit, decode
 from assay.reference.statement import LongLived, MalformedError, Segment, Statement
 from assay.reference.verifier import Accepted, verify_body
+from assay.source import Source, read_proof, read_source
 from assay.statement import check_challenge, circuit_bytes, segment_name, statement_fields
-from assay.storage import read_file
-
-Source = str | os.PathLike[str] | bytes
 
 
 @dataclass(frozen=True)
@@ -44,10 +40,10 @@ def verify(
     """`assay.verify.verify` in plain Python: the same errors, and always against a challenge."""
     model, asked = public, challenge
     if not isinstance(model, PublicModel):
-        model = PublicModel.from_bytes(_read(model, "public file"))
+        model = PublicModel.from_bytes(read_source(model, FILE_CAP, "public file"))
     if not isinstance(asked, Challenge):
-        asked = Challenge.from_bytes(_read(asked, "challenge"))
-    file = ProofFile.from_bytes(_read(proof, "proof"))
+        asked = Challenge.from_bytes(read_source(asked, FILE_CAP, "challenge"))
+    file = ProofFile.from_bytes(read_proof(proof))
     file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     check_challenge(model, asked)
     circuits = [decode(circuit_bytes(model, layer, asked.record.tokens)) for layer in asked.layers]
@@ -94,7 +90,3 @@ def compare(file: ProofFile, profile: str, fields: dict[str, Any]) -> None:
 
 def _long_lived(name: str, root: bytes, layout: Layout) -> LongLived:
     return LongLived(name=name, root=root, part_rows=layout.parts, slots=layout.slots)
-
-
-def _read(source: Source, what: str) -> bytes:
-    return source if isinstance(source, bytes) else read_file(Path(source), FILE_CAP, what)

@@ -11,9 +11,9 @@ from assay.epochs import refresh_statement, registration_statement
 from assay.errors import PublicFileError, VerificationError
 from assay.proof import ProofFile
 from assay.public import PublicModel
+from assay.source import Source, read_proof
 from assay.statement import Statement
 from assay.verify.compare import rejected, require_statement
-from assay.verify.source import Source, read_proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,10 @@ from assay.audit.challenge import Challenge
 from assay.errors import ChallengeError, PublicFileError, RequestError, VerificationError
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
+from assay.source import Source, read_proof, read_source
 from assay.statement import Statement, build_statement
 from assay.verify.compare import rejected, require_statement, stated_challenge
 from assay.verify.pin import PinFile
-from assay.verify.source import Source, read_proof, read_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
