@@ -23,7 +23,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("circuit", "commit", "lookup", "sumcheck", "system", "transcript", "zk")
-TESTS = ("test_hiding", "test_arguments", "test_absorbed", "test_transcript", "test_protocol")
+TESTS = (
+    "test_hiding",
+    "test_files",
+    "test_arguments",
+    "test_absorbed",
+    "test_transcript",
+    "test_protocol",
+)
 TIMEOUT = 600  # seconds for one test program; one that hangs has noticed, too
 
 # The call, its arguments up to the code, the code. Tests of circuits as bytes have messages and no codes.

@@ -1,0 +1,17 @@
+# cmake -DNM= -DVERIFIER= -DPROVER= -P: the verifier's program has no symbol of the prover's, which the other one has.
+cmake_minimum_required(VERSION 3.24)
+foreach(program VERIFIER PROVER)
+  execute_process(COMMAND ${NM} -C ${${program}} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  if(NOT symbols MATCHES "assay::verify_body")
+    message(FATAL_ERROR "${${program}} has no symbols to look at")
+  endif()
+  foreach(name ProverCommitment OpeningMask TableauProver SegmentProver GridProver ProverChannel prove_body prove_fraction_tree
+      "assay::Prg::" "assay::evaluate(")
+    string(FIND "${symbols}" "${name}" at)
+    if(program STREQUAL "VERIFIER" AND NOT at EQUAL -1)
+      message(FATAL_ERROR "the verifier's program has ${name} in it")
+    elseif(program STREQUAL "PROVER" AND at EQUAL -1)
+      message(FATAL_ERROR "no symbol is called ${name} any more: bring this list up to date")
+    endif()
+  endforeach()
+endforeach()
