@@ -523,11 +523,13 @@ def test_another_registration_in_the_same_folder(
 
 
 def test_a_folder_of_something_else(road: Road, tmp_path: Path) -> None:
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "mine.txt").write_text("mine")
-    with pytest.raises(StorageError) as caught:
-        register_model(road.model_path, tmp_path)
-    assert caught.value.code == "folder-not-empty"
+    for place in ("DIR/weights", "REQ"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "mine.txt").write_text("mine")
+        with pytest.raises(StorageError) as caught:
+            register_model(road.model_path, tmp_path / place.split("/")[0])
+        assert caught.value.code == "folder-not-empty"
+        assert sorted(p.name for p in (tmp_path / place).iterdir()) == ["mine.txt"]
 
 
 def test_a_damaged_registration_does_not_prove(road: Road, tmp_path: Path) -> None:

@@ -220,11 +220,21 @@ class _Job:
                 f"{self.folder.path} already holds a registered model",
                 hint="choose another folder; a public file is immutable",
             )
+        if not self.folder.plan.is_file() and self._holds_something_else():
+            raise StorageError(
+                "folder-not-empty",
+                f"{self.folder.path} holds files of something else",
+                hint="choose a folder that is empty or does not exist yet",
+            )
         make_folder(self.folder.weights)
-        if not self.folder.plan.is_file() and any(self.folder.weights.iterdir()):
-            raise StorageError("folder-not-empty", f"{self.folder.path} holds files of something else")
         for scratch in self.folder.path.rglob(".*.tmp"):  # of a process that was killed
             scratch.unlink()
+
+    def _holds_something_else(self) -> bool:
+        """Whether a file is there beside the key, which comes first, and what a killed process left."""
+        key = self.folder.epoch(0).key
+        files = (file for file in self.folder.path.rglob("*") if file.is_file())
+        return any(file != key and not file.name.startswith(".") for file in files)
 
     def storage_begun(self) -> str | None:
         """The storage mode of the registration to be resumed, if there is one."""
@@ -264,7 +274,9 @@ class _Job:
     def failed(self, error: OSError, mode: str) -> StorageError:
         """The coded error of a write that failed."""
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return disk_error(self.folder.path, error)
+            return disk_error(
+                self.folder.path, error, hint="mend that and run the same command again: registration resumes"
+            )
         missing = max(0, self._missing(mode) - _free(self.folder.path))
         return StorageError(
             "disk-full",
