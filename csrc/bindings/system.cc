@@ -166,7 +166,10 @@ void add_system(py::module_& m) {
   py::class_<PyStatement>(m, "Statement", "A batch of segments over the same commitments.")
       .def(py::init(&make), py::kw_only(), py::arg("degree"), py::arg("code"), py::arg("required_bits"),
            py::arg("instance"), py::arg("weights"), py::arg("boundaries"), py::arg("segments"),
-           py::arg("hiding") = true);
+           py::arg("hiding") = true)
+      .def_property_readonly(
+          "instance", [](const PyStatement& s) { return to_bytes(s.plan->instance()); },
+          "What the transcript absorbs of it.");
   m.def("prove", &prove, py::arg("statement"), py::arg("weights"), py::arg("boundaries"), py::arg("seed"),
         py::kw_only(), py::arg("counter") = 0, py::arg("on_columns") = py::none(),
         py::arg("self_check") = true, py::arg("evaluate_with") = std::map<std::string, py::array>{},

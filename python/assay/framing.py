@@ -35,6 +35,7 @@ class Kind(Enum):
     PRIVATE = b"REQ"
     KEY = b"KEY"
     ATTEMPT = b"ATT"
+    STATEMENT = b"STM"
 
 
 class FormatError(Exception):

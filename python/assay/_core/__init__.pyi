@@ -118,6 +118,11 @@ class Statement:
     """
     def __init__(self, *, degree: typing.SupportsInt | typing.SupportsIndex, code: CodeParams, required_bits: typing.SupportsFloat | typing.SupportsIndex, instance: bytes, weights: LongLived, boundaries: LongLived, segments: collections.abc.Sequence[tuple[str, Circuit]], hiding: bool = True) -> None:
         ...
+    @property
+    def instance(self) -> bytes:
+        """
+        What the transcript absorbs of it.
+        """
 def combine_parts(parts: collections.abc.Sequence[numpy.ndarray]) -> numpy.typing.NDArray[numpy.uint8]:
     """
     The leaves over the digests of all parts.

@@ -177,6 +177,20 @@ def pin(
 
 
 @app.command()
+def statement(
+    public: Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")],
+    challenge: Annotated[Path, typer.Option(metavar="FILE", help="The challenge that you drew.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the statement.")],
+    insecure_no_hiding: InsecureNoHiding = False,
+    json: Json = False,
+) -> None:
+    """Write what a proof has to be about, for the program `assay-verify`."""
+    from assay.cli.statement import statement as write
+
+    write(public, challenge, out, insecure_no_hiding=insecure_no_hiding, as_json=json)
+
+
+@app.command()
 def verify(
     proof: Annotated[Path, typer.Argument(metavar="FILE", help="The proof.")],
     public: Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")],
