@@ -535,6 +535,12 @@ TEST(malformed_statements) {
   malformed("more bits than any proof has", [](Statement& s) { s.required_bits = 1025; });
   malformed("fewer random symbols than queries", [](Statement& s) { s.code.random = s.code.queries - 1; });
   malformed("no queries", [](Statement& s) { s.code.queries = 0; });
+  malformed("more lookups than multiplicities hold", [](Statement& s) {
+    CellMap none;
+    Sketch big("big", none);
+    big.in_range("range", big.range("range.16", 0, 16), big.tensor("cells", full(1U << 24, 128)));
+    s.segments[0].circuit = std::make_shared<Circuit>(Circuit::decode(CircuitWriter::write(big.circuit)));
+  });
   malformed("all columns", [](Statement& s) { s.code.queries = static_cast<uint32_t>(s.code.length()); });
   malformed("rate", [](Statement& s) { s.code.cosets = 1; });
   malformed("cosets too large", [](Statement& s) { s.code.log_coset = 25; });
