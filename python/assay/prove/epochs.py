@@ -28,6 +28,8 @@ from assay.trace import Ledger
 from assay.verify.epochs import verify_refresh, verify_registration
 
 _PIECE_BYTES = 120
+RESERVED_PROOFS = 2
+"""A refresh, and one that a restored backup knows nothing of."""
 _LOOKUP_SECONDS, _EQUAL_SECONDS = 240e-9, 40e-9  # a weight, on one thread
 _ENCODE_SHARE = 0.2  # of committing once more: the queried columns are computed anew
 
@@ -54,7 +56,7 @@ def open_ledger(model: RegisteredModel) -> None:
         parts=len(model.public.layout.parts),
         budget=code.random,
         queries=code.queries,
-        reserve=code.queries,
+        reserve=RESERVED_PROOFS * code.queries,
     ).close()
 
 

@@ -27,7 +27,7 @@ from assay.layout import BLOCK, Layout, Slot, chunks, weight_layout
 from assay.model import SourceModel
 from assay.profiles import Code, Profile, profile_named
 from assay.prove.commit import Committing, Progress, epoch_key
-from assay.prove.epochs import check_epoch, proof_memory, proof_seconds, prove_registration
+from assay.prove.epochs import RESERVED_PROOFS, check_epoch, proof_memory, proof_seconds, prove_registration
 from assay.prove.folder import Cells, Folder, RegisteredModel, map_file
 from assay.prove.tokenizer import tokenizer_bytes
 from assay.public import PublicModel
@@ -170,11 +170,11 @@ class _Job:
         require_provable(self.layout)
         if reason := code.core().invalid_reason():
             raise RequestError("bad-code", f"code parameters: {reason}")
-        if code.random < 2 * code.queries:
+        if code.random < (1 + RESERVED_PROOFS) * code.queries:
             raise RequestError(
                 "bad-code",
                 f"{code.random} random symbols do not hide the {code.queries} columns of the registration "
-                f"proof and as many kept for a refresh",
+                f"proof and twice as many kept for refreshes",
             )
 
     # ---- before ----
