@@ -16,7 +16,7 @@ from assay import framing
 from assay.circuits import refresh, registration
 from assay.errors import PublicFileError
 from assay.graph import CircuitError
-from assay.layout import Layout, Slot, chunks
+from assay.layout import BLOCK, Layout, Slot, chunks
 from assay.public import REFRESH, REGISTRATION, WEIGHT_RANGE, PublicModel
 from assay.statement import FORMAT, Statement, long_lived
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 DEGREE = 3
 MOST_WEIGHTS = (1 << 31) - 1
-"""Of which one proof can show that they are in range: as many as the lookups of a proof."""
+"""With rows filled up to whole blocks: as many as one proof has lookups."""
 _Chunks = Sequence[Sequence[Slot]]
 _Circuit = Callable[[str, Iterable[tuple[str, int, int]]], bytes]
 
 
 def require_provable(layout: Layout) -> None:
     """Raises `PublicFileError` for more weights than one proof can be about."""
-    weights = sum(slot.rows * slot.cols for slot in layout.slots)
+    weights = sum(slot.blocks for slot in layout.slots) * BLOCK  # what a verifier's memory follows
     if weights > MOST_WEIGHTS:
         raise PublicFileError(
             "public-too-large", f"{weights} weights; a registration proof is about at most {MOST_WEIGHTS}"

@@ -401,6 +401,7 @@ def test_the_registered_folder(road: Road) -> None:
     epoch = road.dir / "epochs" / "0"
     assert stat.S_IMODE((epoch / "secret.key").stat().st_mode) == 0o600
     assert stat.S_IMODE((road.dir / "ledger.db").stat().st_mode) == 0o600
+    assert {stat.S_IMODE(path.stat().st_mode) for path in road.dir.rglob("*.cells")} == {0o600}
     assert (epoch / "public.assay").read_bytes() == road.public
     assert [path.stem for path in epoch.glob("*.proof")] == [road.model.public.proof.hex()]
     assert not (epoch / "proving.assay").exists()

@@ -218,6 +218,18 @@ def test_counters_of_a_pin() -> None:
     assert after.noted(5, b"five")[1] is False
 
 
+def test_a_pin_that_another_process_changes_meanwhile(tmp_path: Path) -> None:
+    file = PinFile.of(tmp_path / "model.pin")
+    before = Pin(chain=(b"0" * 32,)).noted(5, b"5" * 32)[0]
+    followed = dataclasses.replace(before, chain=(*before.chain, b"1" * 32))
+    file.make(before, None)
+    assert not file.note(7, b"7" * 32)
+    file.make(followed, before)
+    assert (file.read().chain, sorted(file.read().proofs), file.read().counter) == (followed.chain, [5, 7], 7)
+    for made, since in ((before, None), (followed, before)):
+        assert refusal(lambda made=made, since=since: file.make(made, since)) == "pin-changed"
+
+
 def test_a_public_file_outside_the_pin(road: Road, other: Road, provider: Provider, pinned: Path) -> None:
     def checking(public: PublicModel) -> None:
         verify(road.proof, public=public, challenge=road.challenge, pin=pinned)
@@ -240,7 +252,14 @@ def test_every_field_of_a_pin_is_checked(pinned: Path) -> None:
             assert found != good, (name, changed)
         rest = {other: v for other, v in values.items() if other != name}
         assert refusal(lambda rest=rest: Pin.from_bytes(json.dumps(rest).encode())) == "pin-fields"
-    for proofs in ({"x": "00" * 32}, {"01": "00" * 32}, {"1": "00"}, {"9": "00" * 32}, {"1": 3}):
+    for proofs in (
+        {"9" * 5000: "00" * 32},
+        {"x": "00" * 32},
+        {"01": "00" * 32},
+        {"1": "00"},
+        {"9": "00" * 32},
+        {"1": 3},
+    ):
         data = json.dumps({**values, "proofs": proofs}).encode()
         assert refusal(lambda data=data: Pin.from_bytes(data)).startswith("pin-")
     for data in [*cuts(pinned.read_bytes(), 10)[:-2], b"[]", b"\xff", b"[" * 100000]:
@@ -270,7 +289,14 @@ def test_pin_commands(
     assert (code, answer["epoch"], answer["verified"][0]["kind"]) == (0, 0, "registration")
     code, answer = run("pin", public, "--out", file, capsys=capsys)
     assert (code, answer["error"]["code"]) == (2, "pin-exists")
-    code, answer = run("pin", at(copy, provider.public[2]), "--pin", file, capsys=capsys)
+    newest = at(copy, provider.public[2])
+    code, answer = run("pin", newest, "--pin", file, "--public-hash", "00" * 32, capsys=capsys)
+    assert (code, answer["error"]["code"]) == (2, "public-not-pinned")
+    (tmp_path / "another.pin").write_text("mine")
+    code, answer = run("pin", newest, "--pin", file, "--out", tmp_path / "another.pin", capsys=capsys)
+    assert (code, answer["error"]["code"]) == (2, "pin-exists")
+    assert (tmp_path / "another.pin").read_text() == "mine"
+    code, answer = run("pin", newest, "--pin", file, capsys=capsys)
     assert (code, answer["epoch"], len(answer["verified"])) == (0, 2, 2)
     code, answer = run("pin", public, capsys=capsys)
     assert (code, answer["error"]["code"]) == (2, "no-pin")

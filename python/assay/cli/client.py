@@ -57,7 +57,7 @@ def pin(
     target = out or before
     if target is None:
         raise RequestError("no-pin", "say where to write the pin", hint="--out FILE, or --pin FILE to follow")
-    if before is None and target.exists():
+    if target != before and target.exists():
         raise RequestError(
             "pin-exists", f"{target} is there already", hint="--pin FILE follows a pin that was made before"
         )
@@ -67,7 +67,7 @@ def pin(
     start = time.perf_counter()
     made, verified = pin_public(public, proofs=proofs, before=earlier, model=model)
     seconds = time.perf_counter() - start
-    PinFile.of(target).write(made)
+    PinFile.of(target).make(made, earlier)
     lines = [
         f"{found.kind} proof of epoch {found.epoch}: verified, {found.security_bits:.1f} bits"
         for found in verified

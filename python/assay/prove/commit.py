@@ -47,7 +47,7 @@ class Committing:
     def part(self, part: int, cells: Cells) -> None:
         """Encodes and hashes a part."""
         if self.storage == "stored":
-            with writing(self.epoch.columns(part)) as columns:
+            with writing(self.epoch.columns(part), mode=0o600) as columns:
                 digests = self._digests(part, cells, columns)
         else:
             digests = self._digests(part, cells, None)

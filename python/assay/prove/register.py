@@ -307,7 +307,7 @@ class _Job:
     def _cells(self, part: int, scales: ModelScales) -> Cells:
         """A part's cells, on disk."""
         slots = self.layout.of_part(part)
-        with writing(self.folder.cells(part)) as file:
+        with writing(self.folder.cells(part), mode=0o600) as file:
             for slot in slots:
                 self._write_slot(file, slot, scales)
         return map_file(self.folder.cells(part), np.dtype("<i2"), sum(s.blocks for s in slots) * BLOCK)

@@ -36,6 +36,7 @@ VERSION = 1
 MOST_PROOFS = 1 << 12
 _CAP = 16 << 20
 _MOST_FILES = 1 << 12
+_DIGITS = 20  # of a counter
 _FIELDS: framing.Kinds = {"kind": str, "version": int, "chain": list, "counter": int, "proofs": dict}
 
 
@@ -99,6 +100,13 @@ class Pin:
                 "pin-fork", f"this is not the public file of epoch {public.epoch} that was pinned"
             )
 
+    def followed_by(self, later: Pin) -> Pin:
+        """The later chain, with the counters of both."""
+        both = self
+        for counter, proof in later.proofs.items():
+            both, _ = both.noted(counter, proof)
+        return replace(both, chain=later.chain)
+
     def noted(self, counter: int, proof: bytes) -> tuple[Pin, bool]:
         """The pin after a proof was verified, and whether the ledger went back."""
         if self.proofs.get(counter) == proof:
@@ -128,6 +136,14 @@ class PinFile:
     def write(self, pin: Pin) -> None:
         """Makes the file, or replaces it."""
         write_file(self.path, pin.encoded)
+
+    def make(self, pin: Pin, before: Pin | None) -> None:
+        """Writes a pin that was verified, unless the file has become another than `before` since."""
+        with self._locked():
+            found = self.read() if self.path.exists() else None
+            if found is not None and (before is None or found.chain != before.chain):
+                raise RequestError("pin-changed", f"{self.path} is another pin by now", hint="run it again")
+            self.write(pin if found is None else found.followed_by(pin))
 
     def note(self, counter: int, proof: bytes) -> bool:
         """Notes a verified proof; returns whether the provider's ledger went back."""
@@ -170,9 +186,9 @@ def pin_public(
     known = _Files(places)
     newest = PublicModel.load(Path(public))
     chain = _back(newest, known, before)
-    if before is None and model is not None and chain[0].hash != model:
-        raise PublicFileError("public-not-pinned", "epoch 0 is not the public file that was pinned")
     result = before or Pin(chain=(chain[0].hash,))
+    if model not in (None, result.model):
+        raise PublicFileError("public-not-pinned", "epoch 0 is not the public file that was asked for")
     verified = []
     if before is None:
         verified.append(verify_registration(known.proof(chain[0]), public=chain[0]))
@@ -271,11 +287,15 @@ def _checked(values: dict[str, Any]) -> Pin:
         raise FormatError("range", "no epoch, or too many proofs")
     counters = {}
     for name, digest in values["proofs"].items():
-        if not name.isdecimal() or str(int(name)) != name or not 0 <= int(name) <= values["counter"]:
-            raise FormatError("range", "a counter is not a number up to the highest")
-        counters[int(name)] = _digest(digest)
+        counters[_counter(name, values["counter"])] = _digest(digest)
     chain = tuple(_digest(digest) for digest in values["chain"])
     return Pin(chain=chain, counter=values["counter"], proofs=counters)
+
+
+def _counter(name: str, highest: int) -> int:
+    if len(name) > _DIGITS or not name.isdecimal() or str(int(name)) != name or int(name) > highest:
+        raise FormatError("range", "a counter is not a number up to the highest")
+    return int(name)
 
 
 def _digest(text: Any) -> bytes:
