@@ -235,6 +235,12 @@ std::vector<uint8_t> Plan::instance() const {
   return w.take();
 }
 
+uint64_t Plan::least_body_bytes() const {
+  const CodeParams& code = statement_->code;
+  return sizeof(F) * (static_cast<uint64_t>(statement_->degree) * code.message() +
+                      uint64_t{code.queries} * stack_->rows());
+}
+
 template <int D>
 Ext<D> table_denominator(std::span<const Table* const> tables, const Fingerprint<D>& fp,
                          const LeafWeights<D>& leaves) {

@@ -77,6 +77,8 @@ class Plan {
   // With the tableau and the number of its constraints if the proof is hiding.
   ProofSizes sizes(size_t claims, const TableauShape* tableau = nullptr, size_t constraints = 0) const;
   std::vector<uint8_t> instance() const;
+  // u and the symbols of opened columns: no proof is shorter.
+  uint64_t least_body_bytes() const;
 
  private:
   void collect_tables();

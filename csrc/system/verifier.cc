@@ -7,6 +7,8 @@ namespace {
 
 template <class Channel>
 Verified verify_with(const Plan& plan, std::span<const uint8_t> body) {
+  // A large statement costs its verifier memory only if a proof as large comes with it.
+  require(body.size() >= plan.least_body_bytes(), "format.truncated", {}, "the proof ends early");
   Transcript transcript(plan.protocol(), "", plan.instance());
   Reader reader(body);
   Channel channel(transcript, reader);

@@ -381,6 +381,26 @@ TEST(every_length_is_checked) {
   }
 }
 
+// A statement about 2^24 rows, and next to no proof: its verifier computes nothing for them.
+TEST(a_large_statement_needs_a_large_proof) {
+  const Setup setup = tiny(3);
+  const Plan plan(setup.statement);
+  const auto body = setup.prove();
+  const auto least = std::span(body).first(plan.least_body_bytes());
+  expect("below the least size", verdict(setup.statement, least.first(least.size() - 1)), "format.truncated", "");
+  CHECK(!verdict(setup.statement, least).relation.empty());
+  CellMap none;
+  Sketch large("large", none);
+  large.circuit.tensors.push_back({"w", Source::kWeight, CellType::kInt16, full(1U << 24, 1)});
+  large.in_range("range", large.range("range.16", 0, 16), 0);
+  Statement s = setup.statement;
+  s.segments = {{"large", std::make_shared<Circuit>(Circuit::decode(CircuitWriter::write(large.circuit)))}};
+  s.weights.part_rows = {1U << 24};
+  s.weights.slots = {{"w", 0, 0, 1U << 24, 1, CellType::kInt16}};
+  const std::vector<uint8_t> zeros(1 << 20);
+  expect("2^24 rows", verdict(s, zeros), "format.truncated", "");
+}
+
 // After the counter and two roots of four words come field elements up to the end of u; then columns, each a
 // few field elements and two words of salt, and digests.
 TEST(only_canonical_elements) {

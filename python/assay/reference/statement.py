@@ -114,6 +114,12 @@ class Plan:
         """Variables of the stack's blocks; those of its rows come last."""
         return self.statement.code.log_columns - LOG_BLOCK + log2c(self.rows)
 
+    @property
+    def least_bytes(self) -> int:
+        """Of a body: u and the symbols of opened columns."""
+        code = self.statement.code
+        return 8 * (self.statement.degree * code.message + code.queries * self.rows)
+
     def _table_id(self, table: Table) -> int:
         """Number in fingerprints: position among all different tables, plus one."""
         for k, known in enumerate(self.tables):

@@ -64,6 +64,7 @@ def verify_body(statement: Statement, body: bytes, transcript: Transcript | None
     Another transcript than the statement's own is for tests: who knows its challenges has anything accepted.
     """
     plan, code = Plan(statement), statement.code
+    require(len(body) >= plan.least_bytes, "format.truncated", Where(None, None), "the proof ends early")
     transcript = transcript or Transcript(statement.encoded(), hiding=statement.hiding)
     m = Messages(body, transcript, statement.degree, hiding=statement.hiding)
     told = verify_messages(m, plan)
