@@ -128,8 +128,8 @@ def _columns(db: sqlite3.Connection, counter: int, epoch: int) -> dict[int, set[
     """Columns by part, if this ticket is recorded (a column may have been opened by a ticket before)."""
     try:
         found = db.execute(
-            'SELECT o.part, o."column" FROM opened o WHERE o.epoch = ? AND EXISTS'
-            " (SELECT 1 FROM ticket t WHERE t.counter = ? AND t.epoch = o.epoch AND t.recorded = 1)",
+            'SELECT o.part, o."column" FROM opened o JOIN epoch e USING (page) WHERE e.epoch = ? AND EXISTS'
+            " (SELECT 1 FROM ticket t WHERE t.counter = ? AND t.page = o.page AND t.recorded = 1)",
             (epoch, counter),
         ).fetchall()
     except sqlite3.DatabaseError:  # no table at all

@@ -21,7 +21,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from assay.cli import main
 from assay.errors import StorageError
-from assay.trace import Ledger, Purpose, Ticket, failpoints, high
+from assay.trace import EpochState, Ledger, Purpose, Ticket, failpoints, high
 from assay.trace.high import HighWater, Tally
 
 ROOTS = [bytes([i]) * 32 for i in range(8)]
@@ -122,6 +122,18 @@ def test_the_reserve_is_for_a_refresh(ledger: Ledger) -> None:
     ledger.record(begin(ledger, purpose="refresh"), range(90, 100))
     assert ledger.state().current.used == 100
     refused("ledger-budget", lambda: begin(ledger, purpose="refresh"))
+
+
+def test_the_second_half_of_the_reserve_is_for_a_lost_refresh(path: Path) -> None:
+    with create(path, reserve=20) as ledger:
+        spend(ledger, 8)
+        ledger.record(begin(ledger, purpose="refresh"), range(80, 90))
+        error = refused("ledger-budget", lambda: begin(ledger, purpose="refresh"))
+        assert "--restored" in str(error.hint)
+    with QuickLedger.require_refresh(path) as ledger:
+        ledger.record(begin(ledger, purpose="refresh"), range(90, 100))
+        error = refused("ledger-budget", lambda: begin(ledger, purpose="refresh"))
+        assert "register" in str(error.hint)
 
 
 def test_columns_opened_before_are_free(ledger: Ledger) -> None:
@@ -260,7 +272,66 @@ def test_a_retired_epoch_opens_nothing(path: Path, ledger: Ledger) -> None:
 
 
 def test_another_model(ledger: Ledger) -> None:
-    refused("ledger-other-model", lambda: begin(ledger, 5))
+    error = refused("ledger-other-model", lambda: begin(ledger, 5))
+    assert "--restored" in str(error.hint)
+
+
+def test_an_abandoned_epoch_makes_room_for_another_of_its_number(path: Path, ledger: Ledger) -> None:
+    create(path, 1).close()
+    ticket = begin(ledger, 1)
+    spend(ledger, 1)
+    ledger.abandon(after=0)
+    refused("ledger-epoch", lambda: begin(ledger, 1))
+    refused("ledger-epoch", lambda: ledger.record(ticket, range(10)))
+    assert ledger.state().current.epoch == 0
+    refused("ledger-epoch", lambda: create(path, 1))
+    create(path, 1, root=ROOTS[5]).close()
+    refused("ledger-epoch", lambda: create(path, 1, root=ROOTS[6]))
+    assert ledger.begin(root=ROOTS[5], parts=(0,), queries=10, purpose="proof").counter == 3
+    refused("ledger-epoch", lambda: begin(ledger, 1))
+    assert [(epoch.epoch, epoch.status) for epoch in ledger.state().epochs] == [
+        (0, "open"),
+        (1, "abandoned"),
+        (1, "open"),
+    ]
+    QuickLedger.require_refresh(path).close()
+    assert [epoch.status for epoch in ledger.state().epochs] == ["stale", "abandoned", "stale"]
+
+
+def known(epoch: int, root: bytes) -> EpochState:
+    return EpochState.fresh(epoch=epoch, root=root, parts=2, budget=100, queries=10, reserve=10)
+
+
+def test_a_restored_ledger_is_brought_to_the_epochs_that_there_are(path: Path, ledger: Ledger) -> None:
+    spend(ledger, 2)
+    create(path, 1).close()
+    there = [known(0, ROOTS[0]), known(1, ROOTS[5]), known(2, ROOTS[2])]
+    for _ in range(2):
+        QuickLedger.require_refresh(path, there).close()
+        assert [(epoch.root, epoch.status) for epoch in ledger.state().epochs] == [
+            (ROOTS[0], "stale"),
+            (ROOTS[1], "abandoned"),
+            (ROOTS[5], "stale"),
+            (ROOTS[2], "stale"),
+        ]
+    assert [part.used for part in ledger.state().current.parts] == [90, 90]
+    begin(ledger, 2, purpose="refresh")
+    create(path, 3).close()
+
+
+def test_what_is_held_of_a_ticket(ledger: Ledger) -> None:
+    first, second = begin(ledger, parts=(0, 1)), begin(ledger, parts=(0, 1), purpose="refresh")
+    assert ledger.ticket(3) is None
+    assert ledger.ticket(2) == (second, False)
+    assert not ledger.holds(first, range(10))
+    ledger.record(first, range(10))
+    ledger.record(second, range(5, 15))  # some were opened before
+    for ticket, start in ((first, 0), (second, 5)):
+        assert ledger.holds(ticket, range(start, start + 10))
+        for other in (range(start, start + 9), range(start + 1, start + 11), range(start, start + 11)):
+            assert not ledger.holds(ticket, other)
+        assert not ledger.holds(replace(ticket, purpose="refresh", parts=(0,)), range(start, start + 10))
+        assert not ledger.holds(replace(ticket, root=ROOTS[1]), range(start, start + 10))
 
 
 # --- rollback
@@ -282,6 +353,7 @@ def test_an_older_database_is_refused(path: Path, tmp_path: Path) -> None:
         spend(ledger, 1, start=10)
     shutil.copyfile(tmp_path / "backup", path)
     error = refused("ledger-rolled-back", lambda: QuickLedger.open(path))
+    assert "assay refresh DIR --restored" in str(error.hint)
     assert "mandatory" in str(error.hint)
     refused("ledger-rolled-back", lambda: create(path, 1))
 
@@ -405,6 +477,14 @@ def test_its_files_are_the_owners_alone(path: Path, ledger: Ledger) -> None:
     assert {stat.S_IMODE((path.parent / name).stat().st_mode) for name in files} == {0o600}
 
 
+def test_hints_after_damage_name_the_restore(path: Path) -> None:
+    for code, data in (("ledger-missing", None), ("ledger-corrupt", b"garbage")):
+        if data is not None:
+            path.write_bytes(data)
+        error = refused(code, lambda: QuickLedger.open(path))
+        assert "assay refresh DIR --restored" in str(error.hint)
+
+
 def test_garbage(path: Path) -> None:
     for data in (b"", b"garbage", b"SQLite format 3\0" + b"\0" * 100, os.urandom(8192)):
         path.write_bytes(data)
@@ -477,6 +557,8 @@ def test_damaged_pages(path: Path) -> None:
         "DELETE FROM epoch",
         "UPDATE epoch SET budget = 1000",
         "UPDATE epoch SET root = zeroblob(32)",
+        "INSERT INTO epoch VALUES (1, 0, randomblob(32), 'open', 100, 10, 10)",
+        "UPDATE epoch SET status = 'none'",
         "UPDATE tally SET counter = 0",
         "DELETE FROM tally",
         "INSERT INTO opened VALUES (0, 0, 55, 9)",

@@ -17,6 +17,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -54,19 +55,9 @@ class Ledger:
         `parts`: how many the commitment has; `budget`, `queries`, `reserve`: columns of each. An epoch that
         is there already with the same numbers stays as it is, so that a registration can resume.
         """
-        new = EpochState(
-            epoch=epoch,
-            root=root,
-            status="open",
-            budget=budget,
-            reserve=reserve,
-            queries=queries,
-            parts=(PartState(0),) * parts,
-            begun=0,
-            recorded=0,
+        new = EpochState.fresh(
+            epoch=epoch, root=root, parts=parts, budget=budget, queries=queries, reserve=reserve
         )
-        assert parts > 0
-        assert len(root) == 32
         _make_file(path)
         return cls(path)._opened_by(lambda ledger: ledger._create(new))
 
@@ -76,12 +67,14 @@ class Ledger:
         return cls(path)._opened_by(lambda ledger: ledger._check())
 
     @classmethod
-    def require_refresh(cls, path: Path) -> Self:
+    def require_refresh(cls, path: Path, known: Sequence[EpochState] = ()) -> Self:
         """Accepts a ledger that was restored: its epochs are stale from now on, durably, and only refreshed.
 
         What proofs could have opened of them counts as opened; the counter goes on from the high-water mark.
+        With `known`, the epochs that there are: those that are missing here are added, stale as well, and
+        all others are abandoned.
         """
-        return cls(path)._opened_by(lambda ledger: ledger._require_refresh())
+        return cls(path)._opened_by(lambda ledger: ledger._require_refresh(known))
 
     def __enter__(self) -> Self:
         return self
@@ -123,29 +116,65 @@ class Ledger:
         assert len(chosen) == len(columns)
         assert 0 < len(chosen) <= ticket.queries
         with self._change("record"):
-            self._claim(ticket)
+            page = self._claim(ticket)
             epoch = self._usable(ticket.root, ticket.purpose)
             for part in ticket.parts:
-                known = self._count_known(epoch.epoch, part, chosen)
+                known = self._count_known(page, part, chosen)
                 _check_budget(epoch, part, len(chosen) - known, ticket.purpose)
-                self._insert(ticket, part, chosen)
+                self._insert(page, ticket, part, chosen)
 
     def retire(self, epoch: int) -> None:
         """Ends an epoch: nothing more is opened of it, not even for a refresh."""
         with self._change("retire"):
-            found = self._db.execute("SELECT status FROM epoch WHERE epoch = ?", (epoch,)).fetchone()
-            if found is None:
+            page = self._live(epoch)
+            if page is None:
                 raise refusals.wrong_epoch(f"there is no epoch {epoch}")
-            if found[0] != "retired":
-                self._db.execute("UPDATE epoch SET status = 'retired' WHERE epoch = ?", (epoch,))
+            if self._epoch(page).status != "retired":
+                self._db.execute("UPDATE epoch SET status = 'retired' WHERE page = ?", (page,))
+
+    def abandon(self, *, after: int) -> None:
+        """Gives up the epochs after one, which were never finished: another may take their number."""
+        with self._change("retire"):
+            self._db.execute(
+                "UPDATE epoch SET status = 'abandoned' WHERE epoch > ? AND status IN ('open', 'stale')",
+                (after,),
+            )
+
+    def ticket(self, counter: int) -> tuple[Ticket, bool] | None:
+        """The ticket of this number, and whether its columns are recorded; None if there is none."""
+        with refusals.ledger_errors(self.path):
+            row = self._db.execute(
+                "SELECT e.epoch, e.root, t.queries, t.purpose, t.recorded"
+                " FROM ticket t JOIN epoch e USING (page) WHERE t.counter = ?",
+                (counter,),
+            ).fetchone()
+            parts = self._db.execute(
+                "SELECT part FROM ticket_part WHERE counter = ? ORDER BY part", (counter,)
+            ).fetchall()
+        if row is None:
+            return None
+        epoch, root, queries, purpose, recorded = row
+        return Ticket(counter, epoch, root, tuple(p for (p,) in parts), queries, purpose), bool(recorded)
+
+    def holds(self, ticket: Ticket, columns: Sequence[int]) -> bool:
+        """Whether this very ticket is recorded, and these columns with it (some may have been opened before)."""
+        if len(columns) > ticket.queries or self.ticket(ticket.counter) != (ticket, True):
+            return False
+        with refusals.ledger_errors(self.path):
+            page = self._page(ticket.root)
+            rows = self._db.execute(
+                'SELECT part, "column" FROM opened WHERE counter = ?', (ticket.counter,)
+            ).fetchall()
+            known = [self._count_known(page, part, columns) for part in ticket.parts]
+        return {column for _, column in rows} <= set(columns) and set(known) == {len(columns)}
 
     def state(self) -> LedgerState:
         """All epochs with their counts, as of one moment."""
         with refusals.ledger_errors(self.path):
             self._db.execute("BEGIN")
             try:
-                numbers = self._db.execute("SELECT epoch FROM epoch ORDER BY epoch").fetchall()
-                return LedgerState(self._tally().counter, tuple(self._epoch(n) for (n,) in numbers))
+                pages = self._db.execute("SELECT page FROM epoch ORDER BY epoch, page").fetchall()
+                return LedgerState(self._tally().counter, tuple(self._epoch(page) for (page,) in pages))
             finally:
                 self._db.execute("ROLLBACK")
 
@@ -195,16 +224,30 @@ class Ledger:
                 schema.create(self._db)
             self._add(new)
 
-    def _require_refresh(self) -> None:
+    def _require_refresh(self, known: Sequence[EpochState]) -> None:
         self._check_form()
         with self._change("refresh", restored=True):
             tally = self._tally().up_to(self._high.read_sound() or Tally())
             self._db.execute("UPDATE tally SET counter = ?, recorded = ?", (tally.counter, tally.recorded))
             self._db.execute(
                 "UPDATE part SET unknown = max(unknown, e.budget - e.reserve - opened) FROM epoch e"
-                " WHERE e.epoch = part.epoch AND e.status = 'open'"
+                " WHERE e.page = part.page AND e.status = 'open'"
             )
             self._db.execute("UPDATE epoch SET status = 'stale' WHERE status = 'open'")
+            if known:
+                self._keep_only(known)
+
+    def _keep_only(self, known: Sequence[EpochState]) -> None:
+        """Abandons all epochs but these, and adds those of them that are missing, as stale."""
+        marks = ",".join("?" * len(known))
+        self._db.execute(
+            f"UPDATE epoch SET status = 'abandoned' WHERE status = 'stale' AND root NOT IN ({marks})",  # noqa: S608
+            [epoch.root for epoch in known],
+        )
+        for epoch in known:
+            if self._page(epoch.root) is None and self._live(epoch.epoch) is None:
+                lost = PartState(0, epoch.budget - epoch.reserve)
+                self._insert_epoch(replace(epoch, status="stale", parts=(lost,) * len(epoch.parts)))
 
     # --- one durable change
 
@@ -240,64 +283,81 @@ class Ledger:
         return int(counter)
 
     def _store(self, ticket: Ticket) -> None:
+        page = self._page(ticket.root)
         self._db.execute(
-            "INSERT INTO ticket (counter, epoch, purpose, queries) VALUES (?, ?, ?, ?)",
-            (ticket.counter, ticket.epoch, ticket.purpose, ticket.queries),
+            "INSERT INTO ticket (counter, page, purpose, queries) VALUES (?, ?, ?, ?)",
+            (ticket.counter, page, ticket.purpose, ticket.queries),
         )
-        rows = [(ticket.counter, ticket.epoch, part) for part in ticket.parts]
+        rows = [(ticket.counter, page, part) for part in ticket.parts]
         self._db.executemany("INSERT INTO ticket_part VALUES (?, ?, ?)", rows)
 
-    def _claim(self, ticket: Ticket) -> None:
-        """Marks a ticket as recorded; it must be as it was stored."""
+    def _claim(self, ticket: Ticket) -> int:
+        """Marks a ticket as recorded; it must be as it was stored. Returns its page."""
+        page = self._page(ticket.root)
         claimed = self._db.execute(
-            "UPDATE ticket SET recorded = 1 WHERE counter = ? AND epoch = ? AND purpose = ? AND queries = ?"
+            "UPDATE ticket SET recorded = 1 WHERE counter = ? AND page = ? AND purpose = ? AND queries = ?"
             " AND recorded = 0",
-            (ticket.counter, ticket.epoch, ticket.purpose, ticket.queries),
+            (ticket.counter, page, ticket.purpose, ticket.queries),
         ).rowcount
         # All rows are fetched at once: a cursor that an error's traceback keeps would keep its snapshot too.
         stored = self._db.execute(
             "SELECT part FROM ticket_part WHERE counter = ?", (ticket.counter,)
         ).fetchall()
-        if claimed != 1 or {part for (part,) in stored} != set(ticket.parts):
+        wrong = page is None or self._epoch(page).epoch != ticket.epoch
+        if wrong or claimed != 1 or {part for (part,) in stored} != set(ticket.parts):
             raise refusals.no_such_ticket(ticket.counter)
+        assert page is not None
         self._db.execute("UPDATE tally SET recorded = recorded + 1")
+        return page
 
-    def _insert(self, ticket: Ticket, part: int, columns: Sequence[int]) -> None:
+    def _insert(self, page: int, ticket: Ticket, part: int, columns: Sequence[int]) -> None:
         # Not INSERT OR IGNORE: that would pass over columns out of range as well.
         self._db.executemany(
             "INSERT INTO opened VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [(ticket.epoch, part, column, ticket.counter) for column in columns],
+            [(page, part, column, ticket.counter) for column in columns],
         )
 
-    def _count_known(self, epoch: int, part: int, columns: Sequence[int]) -> int:
+    def _count_known(self, page: int | None, part: int, columns: Sequence[int]) -> int:
         marks = ",".join("?" * len(columns))
-        query = f'SELECT count(*) FROM opened WHERE epoch = ? AND part = ? AND "column" IN ({marks})'  # noqa: S608
-        (known,) = self._db.execute(query, (epoch, part, *columns)).fetchone()
+        query = f'SELECT count(*) FROM opened WHERE page = ? AND part = ? AND "column" IN ({marks})'  # noqa: S608
+        (known,) = self._db.execute(query, (page, part, *columns)).fetchone()
         return int(known)
 
     # --- epochs
 
     def _usable(self, root: bytes, purpose: Purpose) -> EpochState:
         """The epoch with this root, if it may be opened for this purpose."""
-        found = self._db.execute("SELECT epoch FROM epoch WHERE root = ?", (root,)).fetchone()
-        if found is None:
+        page = self._page(root)
+        if page is None:
             raise refusals.other_model(self.path, root)
-        epoch = self._epoch(found[0])
-        if epoch.status == "retired":
-            raise refusals.wrong_epoch(f"epoch {epoch.epoch} is retired")
+        epoch = self._epoch(page)
+        if epoch.status in ("retired", "abandoned"):
+            raise refusals.wrong_epoch(f"epoch {epoch.epoch} is {epoch.status}")
         if epoch.status == "stale" and purpose != "refresh":
             raise refusals.stale(epoch.epoch)
         return epoch
 
-    def _epoch(self, number: int) -> EpochState:
-        root, status, budget, reserve, queries = self._db.execute(
-            "SELECT root, status, budget, reserve, queries FROM epoch WHERE epoch = ?", (number,)
+    def _page(self, root: bytes) -> int | None:
+        """The page of the epoch with this root."""
+        found = self._db.execute("SELECT page FROM epoch WHERE root = ?", (root,)).fetchone()
+        return None if found is None else int(found[0])
+
+    def _live(self, number: int) -> int | None:
+        """The page of the epoch with this number that was not abandoned."""
+        found = self._db.execute(
+            "SELECT page FROM epoch WHERE epoch = ? AND status <> 'abandoned'", (number,)
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def _epoch(self, page: int) -> EpochState:
+        number, root, status, budget, reserve, queries = self._db.execute(
+            "SELECT epoch, root, status, budget, reserve, queries FROM epoch WHERE page = ?", (page,)
         ).fetchone()
         parts = self._db.execute(
-            "SELECT opened, unknown FROM part WHERE epoch = ? ORDER BY part", (number,)
+            "SELECT opened, unknown FROM part WHERE page = ? ORDER BY part", (page,)
         ).fetchall()
         begun, recorded = self._db.execute(
-            "SELECT count(*), coalesce(sum(recorded), 0) FROM ticket WHERE epoch = ?", (number,)
+            "SELECT count(*), coalesce(sum(recorded), 0) FROM ticket WHERE page = ?", (page,)
         ).fetchone()
         return EpochState(
             epoch=number,
@@ -312,24 +372,27 @@ class Ledger:
         )
 
     def _add(self, new: EpochState) -> None:
-        (last,) = self._db.execute("SELECT max(epoch) FROM epoch").fetchone()
+        (last,) = self._db.execute("SELECT max(epoch) FROM epoch WHERE status <> 'abandoned'").fetchone()
         if last is not None and new.epoch <= last and self._is_there(new):
             return
         if last is not None and new.epoch != last + 1:
             raise refusals.wrong_epoch(f"epoch {new.epoch} does not follow epoch {last}")
-        if self._db.execute("SELECT 1 FROM epoch WHERE root = ?", (new.root,)).fetchone() is not None:
+        if self._page(new.root) is not None:
             raise refusals.wrong_epoch(f"epoch {new.epoch} has the root of an epoch before")
+        self._insert_epoch(new)
+
+    def _insert_epoch(self, new: EpochState) -> None:
+        (page,) = self._db.execute("SELECT coalesce(max(page) + 1, 0) FROM epoch").fetchone()
         self._db.execute(
-            "INSERT INTO epoch VALUES (?, ?, ?, ?, ?, ?)",
-            (new.epoch, new.root, new.status, new.budget, new.reserve, new.queries),
+            "INSERT INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (page, new.epoch, new.root, new.status, new.budget, new.reserve, new.queries),
         )
-        rows = [(new.epoch, part, new.budget) for part in range(len(new.parts))]
-        self._db.executemany("INSERT INTO part (epoch, part, budget) VALUES (?, ?, ?)", rows)
+        rows = [(page, part, new.budget, state.unknown) for part, state in enumerate(new.parts)]
+        self._db.executemany("INSERT INTO part (page, part, budget, unknown) VALUES (?, ?, ?, ?)", rows)
 
     def _is_there(self, new: EpochState) -> bool:
-        if self._db.execute("SELECT 1 FROM epoch WHERE epoch = ?", (new.epoch,)).fetchone() is None:
-            return False
-        return _numbers(self._epoch(new.epoch)) == _numbers(new)
+        page = self._live(new.epoch)
+        return page is not None and _numbers(self._epoch(page)) == _numbers(new)
 
 
 def _numbers(epoch: EpochState) -> tuple[object, ...]:

@@ -14,9 +14,13 @@ from assay.trace.values import EpochState, Purpose
 
 _REFRESH = "commit the weights anew: assay refresh DIR"
 _RESTORED = (
-    "a backup was restored: columns opened since are missing from it. `assay refresh DIR` is mandatory; "
-    "until then the ledger makes no proof"
+    "a backup was restored: columns opened since are missing from it. `assay refresh DIR --restored` is "
+    "mandatory; until then the ledger makes no proof"
 )
+_NO_REFRESH = {
+    "open": "a refresh was lost: `assay refresh DIR --restored` uses what is kept for that, once",
+    "stale": "resume a refresh that was cut off without --restored; otherwise register the model again",
+}
 _WRITABLE = "prove where the ledger's folder and files can be written"
 
 
@@ -27,7 +31,7 @@ def budget_passed(epoch: EpochState, part: int, queries: int, purpose: Purpose) 
         "ledger-budget",
         f"epoch {epoch.epoch}, part {part}: {used} of {limit} columns are used, "
         f"{max(0, limit - used)} are left, {queries} are needed",
-        hint=_REFRESH,
+        hint=_REFRESH if purpose == "proof" else _NO_REFRESH.get(epoch.status, _REFRESH),
     )
 
 
@@ -43,7 +47,7 @@ def corrupt(path: Path, what: str) -> StorageError:
     return StorageError(
         "ledger-corrupt",
         f"{path} is not a sound ledger: {what}",
-        hint="restore it from a backup, then run `assay refresh DIR`, which is mandatory after a restore",
+        hint="restore it from a backup, then run `assay refresh DIR --restored`, which is mandatory then",
     )
 
 
@@ -52,7 +56,7 @@ def missing(path: Path) -> StorageError:
     return StorageError(
         "ledger-missing",
         f"there is no ledger {path}: how many columns were opened is not known",
-        hint="restore it from a backup and run `assay refresh DIR`; without one, register the model again",
+        hint="restore it from a backup and run `assay refresh DIR --restored`; without one, register again",
     )
 
 
@@ -61,7 +65,8 @@ def other_model(path: Path, root: bytes) -> StorageError:
     return StorageError(
         "ledger-other-model",
         f"{path} has no epoch with the root {root.hex()}",
-        hint="use the ledger in the folder of that model or record",
+        hint="use the ledger in the folder of that model or record; if it was restored from a backup, run "
+        "`assay refresh DIR --restored`",
     )
 
 

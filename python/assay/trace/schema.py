@@ -16,53 +16,56 @@ CREATE TABLE tally (
 ) STRICT;
 
 CREATE TABLE epoch (
-  epoch INTEGER PRIMARY KEY CHECK (epoch >= 0),
+  page INTEGER PRIMARY KEY CHECK (page >= 0),
+  epoch INTEGER NOT NULL CHECK (epoch >= 0),
   root BLOB NOT NULL UNIQUE CHECK (length(root) = 32),
-  status TEXT NOT NULL CHECK (status IN ('open', 'stale', 'retired')),
+  status TEXT NOT NULL CHECK (status IN ('open', 'stale', 'retired', 'abandoned')),
   budget INTEGER NOT NULL CHECK (budget > 0),
   reserve INTEGER NOT NULL CHECK (reserve BETWEEN 0 AND budget),
   queries INTEGER NOT NULL CHECK (queries BETWEEN 1 AND budget)
 ) STRICT;
 
+CREATE UNIQUE INDEX epoch_once ON epoch (epoch) WHERE status <> 'abandoned';
+
 CREATE TABLE part (
-  epoch INTEGER NOT NULL REFERENCES epoch,
+  page INTEGER NOT NULL REFERENCES epoch,
   part INTEGER NOT NULL CHECK (part >= 0),
   budget INTEGER NOT NULL,
   opened INTEGER NOT NULL DEFAULT 0 CHECK (opened >= 0),
   unknown INTEGER NOT NULL DEFAULT 0 CHECK (unknown >= 0),
-  PRIMARY KEY (epoch, part),
+  PRIMARY KEY (page, part),
   CHECK (opened + unknown <= budget)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE ticket (
   counter INTEGER PRIMARY KEY CHECK (counter > 0),
-  epoch INTEGER NOT NULL REFERENCES epoch,
+  page INTEGER NOT NULL REFERENCES epoch,
   purpose TEXT NOT NULL CHECK (purpose IN ('proof', 'refresh')),
   queries INTEGER NOT NULL CHECK (queries > 0),
   recorded INTEGER NOT NULL DEFAULT 0 CHECK (recorded IN (0, 1)),
-  UNIQUE (counter, epoch)
+  UNIQUE (counter, page)
 ) STRICT;
 
 CREATE TABLE ticket_part (
   counter INTEGER NOT NULL,
-  epoch INTEGER NOT NULL,
+  page INTEGER NOT NULL,
   part INTEGER NOT NULL,
-  PRIMARY KEY (counter, epoch, part),
-  FOREIGN KEY (counter, epoch) REFERENCES ticket (counter, epoch),
-  FOREIGN KEY (epoch, part) REFERENCES part
+  PRIMARY KEY (counter, page, part),
+  FOREIGN KEY (counter, page) REFERENCES ticket (counter, page),
+  FOREIGN KEY (page, part) REFERENCES part
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE opened (
-  epoch INTEGER NOT NULL,
+  page INTEGER NOT NULL,
   part INTEGER NOT NULL,
   "column" INTEGER NOT NULL CHECK ("column" BETWEEN 0 AND 268435455),
   counter INTEGER NOT NULL,
-  PRIMARY KEY (epoch, part, "column"),
-  FOREIGN KEY (counter, epoch, part) REFERENCES ticket_part
+  PRIMARY KEY (page, part, "column"),
+  FOREIGN KEY (counter, page, part) REFERENCES ticket_part
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER opened_counts AFTER INSERT ON opened BEGIN
-  UPDATE part SET opened = opened + 1 WHERE epoch = new.epoch AND part = new.part;
+  UPDATE part SET opened = opened + 1 WHERE page = new.page AND part = new.part;
 END;
 """
 
@@ -76,23 +79,23 @@ _NEVER = (
     (
         "ticket",
         "UPDATE",
-        "new.recorded <= old.recorded OR (new.counter, new.epoch, new.purpose, new.queries)"
-        " IS NOT (old.counter, old.epoch, old.purpose, old.queries)",
+        "new.recorded <= old.recorded OR (new.counter, new.page, new.purpose, new.queries)"
+        " IS NOT (old.counter, old.page, old.purpose, old.queries)",
     ),
     ("part", "DELETE", "1"),
     (
         "part",
         "UPDATE",
         "new.opened < old.opened OR new.unknown < old.unknown"
-        " OR (new.epoch, new.part, new.budget) IS NOT (old.epoch, old.part, old.budget)",
+        " OR (new.page, new.part, new.budget) IS NOT (old.page, old.part, old.budget)",
     ),
     ("epoch", "DELETE", "1"),
     (
         "epoch",
         "UPDATE",
-        "(new.epoch, new.root, new.budget, new.reserve, new.queries)"
-        " IS NOT (old.epoch, old.root, old.budget, old.reserve, old.queries)"
-        " OR old.status = 'retired' OR new.status = 'open'",
+        "(new.page, new.epoch, new.root, new.budget, new.reserve, new.queries)"
+        " IS NOT (old.page, old.epoch, old.root, old.budget, old.reserve, old.queries)"
+        " OR old.status IN ('retired', 'abandoned') OR new.status = 'open'",
     ),
     ("tally", "DELETE", "1"),
     ("tally", "UPDATE", "new.counter < old.counter OR new.recorded < old.recorded"),
@@ -143,8 +146,8 @@ def fault(db: sqlite3.Connection) -> str | None:
 def _wrong_count(db: sqlite3.Connection) -> str | None:
     """The running counts against the rows themselves, and the tally against the tickets."""
     parts = db.execute(
-        "SELECT p.epoch, p.part FROM part p WHERE p.opened <>"
-        " (SELECT count(*) FROM opened o WHERE o.epoch = p.epoch AND o.part = p.part)"
+        "SELECT e.epoch, p.part FROM part p JOIN epoch e USING (page) WHERE p.opened <>"
+        " (SELECT count(*) FROM opened o WHERE o.page = p.page AND o.part = p.part)"
     ).fetchone()
     if parts is not None:
         return f"epoch {parts[0]}, part {parts[1]}: the count is not that of the columns"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Purpose = Literal["proof", "refresh"]
-Status = Literal["open", "stale", "retired"]
+Status = Literal["open", "stale", "retired", "abandoned"]
 
 WARN_FROM = 0.9
 
@@ -50,9 +50,35 @@ class EpochState:
     begun: int
     recorded: int
 
+    @classmethod
+    def fresh(
+        cls, *, epoch: int, root: bytes, parts: int, budget: int, queries: int, reserve: int
+    ) -> EpochState:
+        """One of which nothing was opened yet."""
+        assert parts > 0
+        assert len(root) == 32
+        return cls(
+            epoch=epoch,
+            root=root,
+            status="open",
+            budget=budget,
+            reserve=reserve,
+            queries=queries,
+            parts=(PartState(0),) * parts,
+            begun=0,
+            recorded=0,
+        )
+
     def limit(self, purpose: Purpose) -> int:
-        """Distinct columns of a part that may be opened: a refresh may use the reserve."""
-        return self.budget if purpose == "refresh" else self.budget - self.reserve
+        """Distinct columns of a part that may be opened.
+
+        A refresh may use `queries` of the reserve; all of it after a restore, which may have lost a refresh.
+        """
+        if purpose == "proof":
+            return self.budget - self.reserve
+        if self.status == "open":
+            return min(self.budget, self.budget - self.reserve + self.queries)
+        return self.budget
 
     @property
     def fullest(self) -> int:
@@ -102,15 +128,17 @@ class EpochState:
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """All epochs, first to last, and the counter of the last ticket (0: none yet)."""
+    """All pages of epochs, first to last, and the counter of the last ticket (0: none yet)."""
 
     counter: int
     epochs: tuple[EpochState, ...]
 
     @property
     def current(self) -> EpochState:
-        """The last epoch."""
-        return self.epochs[-1]
+        """The last epoch that was not abandoned."""
+        return next(
+            (epoch for epoch in reversed(self.epochs) if epoch.status != "abandoned"), self.epochs[-1]
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
