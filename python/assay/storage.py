@@ -34,17 +34,27 @@ def read_file(path: Path, cap: int, what: str) -> bytes:
 @contextmanager
 def writing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A file that takes its place when the block ends well, and leaves nothing behind when it does not."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
+        sync_folder(path.parent)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import StorageError
+from assay.storage import sync_folder
 from assay.trace import Ledger, Ticket, failpoints
-from assay.trace.high import HighWater, sync_folder
+from assay.trace.high import HighWater
 
 PARTS = 2
 QUERIES = 8

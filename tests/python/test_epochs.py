@@ -21,6 +21,8 @@ import assay.prove.commit
 import assay.prove.epochs
 import assay.prove.prover
 import assay.prove.refresh
+import assay.prove.register
+import assay.prove.unfinished
 import assay.storage
 from assay import _core
 from assay.audit import Challenge, challenge
@@ -93,7 +95,7 @@ def killed_while_writing(monkeypatch: pytest.MonkeyPatch, name: str) -> Iterator
             yield file
 
     with monkeypatch.context() as patch:
-        for module in (assay.prove.commit, assay.storage):
+        for module in (assay.prove.commit, assay.prove.register, assay.prove.unfinished, assay.storage):
             patch.setattr(module, "writing", writing)
         with pytest.raises(_Killed):
             yield
@@ -363,6 +365,225 @@ def test_two_at_once_are_refused(model: RegisteredModel) -> None:
     assert refresh(model.folder.path).public.epoch == 1
 
 
+# --- nothing unfinished survives a copy or a restore
+
+
+def ledger_files(model: RegisteredModel) -> dict[Path, bytes]:
+    """The database and its mark, for a backup."""
+    path = model.folder.ledger
+    return {file: file.read_bytes() for file in (path, path.with_name("ledger.db.high"))}
+
+
+def restore(files: dict[Path, bytes]) -> None:
+    for path, data in files.items():
+        path.write_bytes(data)
+
+
+def put_back(backup: Path, path: Path) -> None:
+    shutil.rmtree(path)
+    shutil.copytree(backup, path)
+
+
+def counted(state: EpochState) -> set[int]:
+    return {part.opened for part in state.parts}
+
+
+@pytest.mark.parametrize("name", ["0001.digests", ".proof", "public.assay"])
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_restored_refresh_begins_anew(
+    model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, restored: bool
+) -> None:
+    """The original goes on with its key and proves; what was restored may not open columns of the same."""
+    path = model.folder.path
+    with killed_while_writing(monkeypatch, name):
+        refresh(path)
+    shutil.copytree(path, tmp_path / "backup")
+    original = refresh(path).public
+    key = RegisteredModel(path).key
+    put_back(tmp_path / "backup", path)
+    done = refresh(path, restored=restored)
+    assert done.public.epoch == 1
+    assert done.public.root != original.root
+    assert RegisteredModel(path).key != key
+    assert [proof_of(RegisteredModel(path))] == list(RegisteredModel(path).epoch.path.glob("*.proof"))
+    assert counted(epochs(model)[-1]) == {SMALL_CODE.queries}
+
+
+def test_a_key_that_was_written_again_is_not_used(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that is put back over the files that are there."""
+    with killed_while_writing(monkeypatch, "leaves"):
+        refresh(model.folder.path)
+    key = model.folder.epoch(1).key
+    before = key.read_bytes()
+    key.write_bytes(before)
+    refresh(model.folder.path)
+    assert key.read_bytes() != before
+
+
+@pytest.mark.parametrize("name", ["0001.digests", ".proof", "public.assay"])
+def test_a_copied_registration_begins_anew(
+    road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with killed_while_writing(monkeypatch, name):
+        register_model(road.model_path, tmp_path / "DIR", code=TIGHT)
+    shutil.copytree(tmp_path / "DIR", tmp_path / "COPY")
+    found = []
+    for folder in ("DIR", "COPY"):
+        register_model(road.model_path, tmp_path / folder, code=TIGHT)
+        found.append(RegisteredModel(tmp_path / folder))
+        verify_registration(proof_of(found[-1]), public=found[-1].public)
+        (state,) = epochs(found[-1])
+        assert counted(state) == {TIGHT.queries}
+    assert found[0].key != found[1].key
+    assert found[0].public.root != found[1].public.root
+
+
+def test_a_registration_whose_ledger_went_back_begins_anew(
+    road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_while_writing(monkeypatch, ".proof"):
+        register_model(road.model_path, tmp_path / "DIR")
+    mark = tmp_path / "DIR" / "ledger.db.high"
+    key = tmp_path / "DIR" / "epochs" / "0" / "secret.key"
+    before = key.read_bytes()
+    mark.write_text("5 5\n")
+    register_model(road.model_path, tmp_path / "DIR")
+    assert key.read_bytes() != before
+
+
+def test_a_finished_proof_that_the_ledger_does_not_know_is_not_adopted(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = ledger_files(model)
+    with killed_while_writing(monkeypatch, "public.assay"):
+        refresh(model.folder.path)
+    (leftover,) = model.folder.epoch(1).path.glob("*.proof")
+    restore(backup)
+    refresh(model.folder.path)
+    assert not leftover.exists()
+    assert counted(epochs(model)[-1]) == {SMALL_CODE.queries}
+
+
+def test_a_finished_proof_without_its_tickets_is_not_adopted(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_while_writing(monkeypatch, "public.assay"):
+        refresh(model.folder.path)
+    (leftover,) = model.folder.epoch(1).path.glob("*.proof")
+    model.folder.epoch(1).attempt.unlink()
+    refresh(model.folder.path)
+    assert not leftover.exists()
+    assert [state.status for state in epochs(model)] == ["open", "abandoned", "open"]
+
+
+def test_tickets_that_belong_to_another_proof_now(
+    model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = ledger_files(model)
+    with killed_while_writing(monkeypatch, ".proof"):
+        refresh(model.folder.path)
+    key = model.folder.epoch(1).key.read_bytes()
+    restore(backup)
+    before = epochs(model)[0].recorded
+    asked = request(model, tmp_path / "REQ")
+    for _ in range(3):
+        prove(model, tmp_path / "REQ", asked, tmp_path / "proof")
+    refresh(model.folder.path)
+    assert model.folder.epoch(1).key.read_bytes() != key
+    old, *_, new = epochs(model)
+    assert counted(new) == {SMALL_CODE.queries}
+    assert old.recorded == before + 4  # three proofs, the refresh
+
+
+def test_a_refresh_after_its_page_was_made_and_a_restore(
+    model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_while_writing(monkeypatch, ".proof"):
+        refresh(model.folder.path)
+    done = refresh(model.folder.path, restored=True)
+    assert (done.restored, done.public.epoch) == (True, 1)
+    assert [state.status for state in epochs(model)] == ["stale", "abandoned", "open"]
+    new = RegisteredModel(model.folder.path)
+    verify_refresh(proof_of(new), public=new.public, before=model.public)
+    asked = request(new, tmp_path / "REQ")
+    prove(new, tmp_path / "REQ", asked, tmp_path / "proof")
+
+
+def test_a_folder_that_is_lost_while_its_page_is_there(model: RegisteredModel) -> None:
+    before = model.folder.public.read_bytes()
+    first = refresh(model.folder.path).public
+    model.folder.public.write_bytes(before)
+    shutil.rmtree(model.folder.epoch(1).path)
+    second = refresh(model.folder.path).public
+    assert (second.epoch, second.previous) == (1, model.public.hash)
+    assert second.root != first.root
+    assert [(state.epoch, state.status) for state in epochs(model)] == [
+        (0, "open"),
+        (1, "abandoned"),
+        (1, "open"),
+    ]
+
+
+@pytest.mark.parametrize("with_mark", [False, True])
+def test_a_ledger_from_before_the_last_refresh(
+    model: RegisteredModel, tmp_path: Path, with_mark: bool
+) -> None:
+    backup = ledger_files(model)
+    first = refresh(model.folder.path).public
+    model.folder.ledger.write_bytes(backup[model.folder.ledger])
+    if with_mark:
+        restore(backup)
+        with pytest.raises(StorageError) as caught:
+            refresh(model.folder.path)
+        assert caught.value.code == "ledger-other-model"
+        assert "--restored" in (caught.value.hint or "")
+    done = refresh(model.folder.path, restored=with_mark)
+    assert (done.restored, done.public.epoch, done.public.previous) == (True, 2, first.hash)
+    assert [(state.epoch, state.status) for state in epochs(model)] == [
+        (0, "stale"),
+        (1, "stale"),
+        (2, "open"),
+    ]
+    _, lost, _ = epochs(model)
+    assert {part.used for part in lost.parts} == {SMALL_CODE.random - SMALL_CODE.queries}
+
+
+def test_a_restore_after_a_refresh_was_cut_off_just_before_its_end(
+    model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That epoch is complete: it is published, stale, and refreshed."""
+
+    def killed(*_: Any) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(assay.prove.refresh._Job, "_publish", killed)
+        with pytest.raises(_Killed):
+            refresh(model.folder.path)
+    done = refresh(model.folder.path, restored=True)
+    first = PublicModel.load(model.folder.epoch(1).public)
+    assert (done.restored, done.public.epoch, done.public.previous) == (True, 2, first.hash)
+    assert [state.status for state in epochs(model)] == ["stale", "stale", "open"]
+
+
+def test_a_second_refresh_of_an_epoch_needs_the_lost_one(
+    tight: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the reserve is not for ordinary refreshes, however often they are begun."""
+    asked = request(tight, tmp_path / "REQ")
+    prove(tight, tmp_path / "REQ", asked, tmp_path / "proof")
+    with killed_while_writing(monkeypatch, ".proof"):
+        refresh(tight.folder.path)
+    shutil.rmtree(tight.folder.epoch(1).path)
+    with pytest.raises(StorageError) as caught:
+        refresh(tight.folder.path)
+    assert caught.value.code == "ledger-budget"
+    assert "assay refresh DIR --restored" in (caught.value.hint or "")
+    assert refresh(tight.folder.path, restored=True).public.epoch == 1
+
+
 # --- the ledger in proofs
 
 
@@ -520,7 +741,7 @@ def test_a_restore_that_only_the_provider_knows_of(
         refresh(model.folder.path, restored=True)
     code = refusal(lambda: prove(model, tmp_path / "REQ", asked, tmp_path / "proof"))
     assert code == "ledger-stale"
-    done = refresh(model.folder.path, restored=True)
+    done = refresh(model.folder.path)
     assert (done.restored, done.public.epoch) == (True, 1)
     old, _ = epochs(model)
     spare = SMALL_CODE.queries  # for a refresh in the lost time, which nobody knows of

@@ -59,7 +59,7 @@ def refresh(dir: Path, *, restored: bool, threads: int, as_json: bool) -> None:
     with progress() as report:
         done = run(dir, restored=restored, progress=report, announce=announce)
     if done.restored:
-        note("warning: the ledger was restored: the epoch before is stale, nothing more is proven in it")
+        note("warning: the ledger was restored: all epochs before are stale, nothing more is proven in them")
     folder = RegisteredModel(dir).epoch
     lines = [
         f"epoch {done.public.epoch} of {dir}: {done.seconds:.1f} s",

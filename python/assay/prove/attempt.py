@@ -2,7 +2,8 @@
 
 Registration and refresh open every part of a commitment, and a refresh does it from a reserve that is just
 large enough. So a run that is cut off after its columns were recorded is taken up with the same seed and the
-same tickets: it makes the same proof, byte for byte, and opens no other column.
+same tickets: it makes the same proof, byte for byte, and opens no other column. Where the ledger has other
+tickets under these numbers, or other columns, one of both was restored: then the epoch begins anew.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from assay import framing
 from assay.errors import StorageError
 from assay.framing import FormatError, Kind
 from assay.prove.opening import Charge
+from assay.prove.unfinished import UnfitError
 from assay.storage import read_file, write_file
-from assay.trace import Ledger, LedgerState, Ticket
+from assay.trace import Ledger, Ticket
 
 VERSION = 1
 _CAP = 1 << 20
@@ -50,11 +52,8 @@ class Attempt:
             self.columns = list(columns)
             self.save()
         for ledger, ticket in self.drawn:
-            try:
+            if not resumed or not ledger.holds(ticket, columns):  # recorded by the run before
                 ledger.record(ticket, columns)
-            except StorageError as error:
-                if not resumed or error.code != "ledger-ticket":  # recorded by the run before
-                    raise
 
     def save(self) -> None:
         """Keeps it; readable for the provider alone."""
@@ -70,17 +69,18 @@ class Attempt:
 
 @contextmanager
 def attempt(path: Path, core: bytes, ledger: Path, charges: Sequence[Charge]) -> Iterator[Attempt]:
-    """The attempt at the proof of a core that was begun at `path`, or a new one with tickets of its own."""
+    """The attempt at the proof of a core that was begun at `path`, or a new one with tickets of its own.
+
+    Raises `UnfitError` if there is one that does not go with the core or the ledger.
+    """
     with ExitStack() as opened:
         book = opened.enter_context(Ledger.open(ledger))
-        kept = _read(path) if path.is_file() else None
-        state = book.state()
-        if kept is not None and kept["core"] == core and _is_of(kept["counters"], state, charges):
-            epochs = {page.root: page.epoch for page in state.epochs}
-            tickets = [
-                Ticket(counter, epochs[c.root], c.root, tuple(c.parts), c.queries, c.purpose)
-                for counter, c in zip(kept["counters"], charges, strict=True)
-            ]
+        if path.is_file():
+            kept = _read(path)
+            if kept["core"] != core or len(kept["counters"]) != len(charges):
+                raise UnfitError
+            pairs = zip(kept["counters"], charges, strict=True)
+            tickets = [_ticket(book, counter, charge, kept["columns"]) for counter, charge in pairs]
             yield Attempt(path, core, kept["seed"], tuple((book, t) for t in tickets), kept["columns"])
             return
         tickets = [
@@ -91,9 +91,18 @@ def attempt(path: Path, core: bytes, ledger: Path, charges: Sequence[Charge]) ->
         yield fresh
 
 
-def _is_of(counters: list[int], state: LedgerState, charges: Sequence[Charge]) -> bool:
-    """Whether these can be tickets of this ledger: one that was restored may not have come to them."""
-    return len(counters) == len(charges) and all(0 < counter <= state.counter for counter in counters)
+def _ticket(ledger: Ledger, counter: int, charge: Charge, columns: list[int]) -> Ticket:
+    """The ledger's ticket of this number, if it is one for this charge, with these columns or none yet."""
+    found = ledger.ticket(counter)
+    if found is None:
+        raise UnfitError
+    ticket, recorded = found
+    asked = (charge.root, tuple(charge.parts), charge.queries, charge.purpose)
+    if (ticket.root, ticket.parts, ticket.queries, ticket.purpose) != asked:
+        raise UnfitError
+    if recorded and not (columns and ledger.holds(ticket, columns)):
+        raise UnfitError
+    return ticket
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ A part is done when its digests are there, whatever happened afterwards.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -13,12 +12,11 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from assay import _core, framing
-from assay.framing import Kind
+from assay import _core
 from assay.layout import Layout
 from assay.profiles import Code
-from assay.prove.folder import KEY_VERSION, Cells, EpochFolder, map_file, read_key
-from assay.storage import make_folder, writing
+from assay.prove.folder import Cells, EpochFolder, map_file
+from assay.storage import writing
 
 Progress = Callable[[str, float, float], None]
 """Gets a step's name, how much of it is done, and how much there is."""
@@ -76,12 +74,3 @@ class Committing:
         with writing(self.epoch.leaves) as file:
             file.write(leaves.tobytes())
         return _core.merkle_root(leaves)
-
-
-def epoch_key(epoch: EpochFolder) -> bytes:
-    """The epoch's secret key, from the operating system if there is none yet."""
-    make_folder(epoch.path)
-    if not epoch.key.is_file():
-        with writing(epoch.key, mode=0o600) as file:
-            file.write(framing.pack(Kind.KEY, KEY_VERSION, os.urandom(32)))
-    return read_key(epoch.key)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypedDict
 
 import numpy as np
 
@@ -21,17 +22,29 @@ from assay.prove.attempt import attempt
 from assay.prove.commit import Progress
 from assay.prove.folder import RegisteredModel
 from assay.prove.opening import Charge
+from assay.prove.unfinished import UnfitError
 from assay.public import PublicModel
 from assay.statement import Statement
 from assay.storage import write_file
-from assay.trace import Ledger
+from assay.trace import EpochState, Ledger
 from assay.verify.epochs import verify_refresh, verify_registration
 
 _PIECE_BYTES = 120
 RESERVED_PROOFS = 2
-"""A refresh, and one that a restored backup knows nothing of."""
+"""A refresh, and one that was lost: that a restored backup knows nothing of, or that could not go on."""
 _LOOKUP_SECONDS, _EQUAL_SECONDS = 240e-9, 40e-9  # a weight, on one thread
 _ENCODE_SHARE = 0.2  # of committing once more: the queried columns are computed anew
+
+
+class _Numbers(TypedDict):
+    """Of an epoch's page."""
+
+    epoch: int
+    root: bytes
+    parts: int
+    budget: int
+    queries: int
+    reserve: int
 
 
 def proof_seconds(blocks: int, commit_seconds: float, *, registration: bool) -> float:
@@ -48,16 +61,27 @@ def proof_memory(blocks: int) -> int:
 
 def open_ledger(model: RegisteredModel) -> None:
     """The epoch's page of the ledger; makes the ledger with it if there is none."""
-    code = model.public.code
-    Ledger.create(
-        model.folder.ledger,
-        epoch=model.public.epoch,
-        root=model.public.root,
-        parts=len(model.public.layout.parts),
-        budget=code.random,
-        queries=code.queries,
-        reserve=RESERVED_PROOFS * code.queries,
-    ).close()
+    Ledger.create(model.folder.ledger, **_numbers(model.public)).close()
+
+
+def accept_restored(model: RegisteredModel) -> None:
+    """Brings a ledger that was restored to the epochs that there are, all of them stale."""
+    before = (model.folder.epoch(number).public for number in range(model.public.epoch))
+    there = [*(PublicModel.load(path) for path in before if path.is_file()), model.public]
+    known = [EpochState.fresh(**_numbers(public)) for public in there]
+    Ledger.require_refresh(model.folder.ledger, known).close()
+
+
+def _numbers(public: PublicModel) -> _Numbers:
+    code = public.code
+    return {
+        "epoch": public.epoch,
+        "root": public.root,
+        "parts": len(public.layout.parts),
+        "budget": code.random,
+        "queries": code.queries,
+        "reserve": RESERVED_PROOFS * code.queries,
+    }
 
 
 def prove_registration(model: RegisteredModel, progress: Progress, seconds: float) -> PublicModel:
@@ -94,12 +118,13 @@ def _proven(
     progress: Progress,
     seconds: float,
 ) -> PublicModel:
-    """The public file with the hash of its proof, which is on disk; made now unless it is there."""
+    """The public file with the hash of its proof, which is on disk.
+
+    A proof that is there already is made again, from the attempt that its columns were recorded for.
+    """
     public, epoch = model.public, model.epoch
-    for found in sorted(epoch.path.glob("*.proof")):
-        known = replace(public, proof=hashlib.sha256(found.read_bytes()).digest())
-        if epoch.proof(known.proof) == found:
-            return known
+    if not epoch.attempt.is_file() and any(epoch.path.glob("*.proof")):
+        raise UnfitError
     with attempt(epoch.attempt, public.core_hash, model.folder.ledger, charges) as trial:
         try:
             with _ticking(progress, seconds):

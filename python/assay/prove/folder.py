@@ -10,6 +10,7 @@ epochs/K/secret.key             randomness of the epoch's commitment, mode 0600
 epochs/K/leaves                 leaf digests of the commitment
 epochs/K/NNNN.digests           digests of the part's columns
 epochs/K/NNNN.columns           its codeword, batches of 8 rows column by column (storage `stored` alone)
+epochs/K/place                  while the epoch is made: where its key was made
 epochs/K/proving.assay          while the epoch's own proof is made: its seed and tickets, mode 0600
 registering.json                while registering: what was asked for, and the scales
 """
@@ -49,6 +50,10 @@ class EpochFolder:
     @property
     def key(self) -> Path:
         return self.path / "secret.key"
+
+    @property
+    def place(self) -> Path:
+        return self.path / "place"
 
     @property
     def leaves(self) -> Path:

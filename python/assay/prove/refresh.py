@@ -1,7 +1,8 @@
 """Refresh: a new epoch commits the same cells under a new key, and proves that they are the same.
 
 The old epoch stays as it is until the new public file is there, and provable after that. A refresh that was
-cut off goes on: with the same key, the parts that are done, the same seed and tickets of its proof.
+cut off goes on: with the same key, the parts that are done, the same seed and tickets of its proof. After a
+restore nothing of it is left, and it begins anew.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ import numpy as np
 
 from assay import _core
 from assay.errors import StorageError
-from assay.prove.commit import Committing, Progress, epoch_key
-from assay.prove.epochs import check_epoch, proof_seconds, prove_refresh
+from assay.prove.commit import Committing, Progress
+from assay.prove.epochs import accept_restored, check_epoch, proof_seconds, prove_refresh
 from assay.prove.folder import RegisteredModel
+from assay.prove.unfinished import UnfitError, clear, epoch_key, finish
 from assay.public import PublicModel
 from assay.storage import locked_folder, storage_errors, write_file
-from assay.trace import Ledger
+from assay.trace import Ledger, refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refreshed:
-    """A new epoch. `restored`: the ledger had gone back, and the old epoch is stale."""
+    """A new epoch. `restored`: the ledger had gone back, and the epochs before are stale."""
 
     path: Path
     public: PublicModel
@@ -64,35 +66,55 @@ def refresh(
     started = time.monotonic()
     report = progress or (lambda *_: None)
     RegisteredModel(path)  # is one
-    hint = "run the same command again: the refresh resumes where it was"
-    with locked_folder(path), storage_errors(path, hint=hint):
-        before = RegisteredModel(path)
-        stale = _accept_ledger(before, restored)
-        job = _Job(before, report)
-        seconds, disk = job.estimate()
-        if announce is not None:
-            announce(seconds, disk)
-        public = job.run()
+    with locked_folder(path):
+        with storage_errors(path, hint="run the same command again"):
+            published = _publish_complete(path)
+            before = RegisteredModel(path)
+            stale = _accept_ledger(before, restored)
+        if published and not stale:
+            public = before.public
+        else:
+            job = _Job(before, report)
+            seconds, disk = job.estimate()
+            if announce is not None:
+                announce(seconds, disk)
+            with storage_errors(path, hint="run `assay refresh DIR`, without --restored: it resumes"):
+                public = job.run()
     return Refreshed(path=path, public=public, restored=stale, seconds=time.monotonic() - started)
 
 
 def _accept_ledger(model: RegisteredModel, restored: bool) -> bool:
     """Whether the epoch is stale, because the ledger was restored: as found, as said, or found before."""
     path = model.folder.ledger
+    states: dict[bytes, str] = {}
     try:
         with Ledger.open(path) as ledger:
             states = {epoch.root: epoch.status for epoch in ledger.state().epochs}
     except StorageError as error:
         if error.code != "ledger-rolled-back":
             raise
-        # Its tickets are gone from the ledger, which could not tell them from recorded ones.
-        model.folder.epoch(model.public.epoch + 1).attempt.unlink(missing_ok=True)
-        Ledger.require_refresh(path).close()
+        restored = True
+    if restored:
+        clear(model.folder.epoch(model.public.epoch + 1))  # its key may have been used after the backup
+        accept_restored(model)
         return True
-    if restored and states.get(model.public.root) == "open":
-        Ledger.require_refresh(path).close()
-        return True
-    return states.get(model.public.root) == "stale"
+    if model.public.root not in states:
+        raise refusals.other_model(path, model.public.root)
+    return states[model.public.root] == "stale"
+
+
+def _publish_complete(path: Path) -> bool:
+    """Publishes the next epoch if it was cut off just before its end."""
+    now = RegisteredModel(path)
+    epoch = now.folder.epoch(now.public.epoch + 1)
+    if not epoch.public.is_file():
+        return False
+    public = PublicModel.load(epoch.public)
+    if public.previous != now.public.hash:
+        return False
+    write_file(now.folder.public, public.encoded)
+    finish(epoch)
+    return True
 
 
 class _Job:
@@ -130,12 +152,15 @@ class _Job:
         return proof_seconds(blocks, self._commit_seconds, registration=False)
 
     def run(self) -> PublicModel:
-        """Commits, proves, and publishes last."""
-        if self.epoch.public.is_file():  # cut off just before the end
-            public = PublicModel.load(self.epoch.public)
-            self._publish(public)
-            return public
-        key = epoch_key(self.epoch)
+        """Commits, proves, and publishes last; all of it again if what is there came from elsewhere."""
+        try:
+            return self._run()
+        except UnfitError:
+            clear(self.epoch)
+            return self._run()
+
+    def _run(self) -> PublicModel:
+        key = epoch_key(self.before.folder, self.public.epoch)
         committing = Committing(
             self.epoch, self.public.layout, self.public.code, self.before.storage, key, self.progress
         )
@@ -152,4 +177,4 @@ class _Job:
 
     def _publish(self, public: PublicModel) -> None:
         write_file(self.before.folder.public, public.encoded)
-        self.epoch.attempt.unlink(missing_ok=True)
+        finish(self.epoch)

@@ -26,10 +26,11 @@ from assay.errors import AssayError, RequestError, StorageError
 from assay.layout import BLOCK, Layout, Slot, chunks, weight_layout
 from assay.model import SourceModel
 from assay.profiles import Code, Profile, profile_named
-from assay.prove.commit import Committing, Progress, epoch_key
+from assay.prove.commit import Committing, Progress
 from assay.prove.epochs import RESERVED_PROOFS, check_epoch, proof_memory, proof_seconds, prove_registration
 from assay.prove.folder import Cells, Folder, RegisteredModel, map_file
 from assay.prove.tokenizer import tokenizer_bytes
+from assay.prove.unfinished import UnfitError, clear, epoch_key, finish
 from assay.public import PublicModel
 from assay.quantize.calibrate import calibrate
 from assay.quantize.quantize import quantize_tensor, quantize_weight
@@ -232,9 +233,9 @@ class _Job:
 
     def _holds_something_else(self) -> bool:
         """Whether a file is there beside the key, which comes first, and what a killed process left."""
-        key = self.folder.epoch(0).key
+        first = (self.folder.epoch(0).key, self.folder.epoch(0).place)
         files = (file for file in self.folder.path.rglob("*") if file.is_file())
-        return any(file != key and not file.name.startswith(".") for file in files)
+        return any(file not in first and not file.name.startswith(".") for file in files)
 
     def storage_begun(self) -> str | None:
         """The storage mode of the registration to be resumed, if there is one."""
@@ -243,9 +244,20 @@ class _Job:
     # ---- the work ----
 
     def run(self, mode: str) -> PublicModel:
-        """All steps that are not done yet."""
+        """All steps that are not done yet; all but the cells again if what is there came from elsewhere."""
+        try:
+            return self._run(mode)
+        except UnfitError:
+            pass
+        except StorageError as error:
+            if error.code != "ledger-rolled-back":
+                raise
+        clear(self.folder.epoch(0))
+        return self._run(mode)
+
+    def _run(self, mode: str) -> PublicModel:
         self._check_space(mode)
-        key = epoch_key(self.folder.epoch(0))
+        key = epoch_key(self.folder, 0)
         plan = self._plan(mode)
         with writing(self.folder.tokenizer) as file:
             file.write(tokenizer_bytes(self.source))
@@ -336,7 +348,7 @@ class _Job:
         for path in (model.epoch.public, self.folder.public):
             with writing(path) as file:
                 file.write(public.encoded)
-        model.epoch.attempt.unlink(missing_ok=True)
+        finish(model.epoch)
         self.folder.plan.unlink()
         return public
 

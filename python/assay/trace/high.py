@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.errors import StorageError
+from assay.storage import sync_folder
 from assay.trace import refusals
 from assay.trace.failpoints import failpoint
 
@@ -108,12 +109,3 @@ class HighWater:
         failpoint(f"{step}.high.renamed")
         sync_folder(self.path.parent)
         failpoint(f"{step}.high.durable")
-
-
-def sync_folder(path: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

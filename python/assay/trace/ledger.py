@@ -24,9 +24,10 @@ from typing import ClassVar, Self
 from urllib.parse import quote
 
 from assay.errors import StorageError
+from assay.storage import sync_folder
 from assay.trace import refusals, schema
 from assay.trace.failpoints import failpoint
-from assay.trace.high import HighWater, Tally, sync_folder
+from assay.trace.high import HighWater, Tally
 from assay.trace.values import EpochState, LedgerState, PartState, Purpose, Ticket
 
 
@@ -157,7 +158,7 @@ class Ledger:
         return Ticket(counter, epoch, root, tuple(p for (p,) in parts), queries, purpose), bool(recorded)
 
     def holds(self, ticket: Ticket, columns: Sequence[int]) -> bool:
-        """Whether this very ticket is recorded, and these columns with it (some may have been opened before)."""
+        """Whether this very ticket is recorded, and all these columns: some may have been opened before."""
         if len(columns) > ticket.queries or self.ticket(ticket.counter) != (ticket, True):
             return False
         with refusals.ledger_errors(self.path):
