@@ -673,6 +673,14 @@ def test_killed_between_recording_and_writing(
     assert found.counter == proof.counter == epochs(model)[0].begun
 
 
+def test_a_proof_that_cannot_be_written_costs_no_columns(model: RegisteredModel, tmp_path: Path) -> None:
+    asked = request(model, tmp_path / "REQ")
+    before = epochs(model)
+    for out in (tmp_path / "none" / "proof", tmp_path / "REQ"):
+        assert refusal(lambda out=out: prove(model, tmp_path / "REQ", asked, out)) == "cannot-write"
+    assert epochs(model) == before
+
+
 def test_a_ledger_that_cannot_record_reveals_nothing(
     model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

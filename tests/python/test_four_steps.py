@@ -31,6 +31,7 @@ from tiny_model import (
 
 import assay.prove.commit
 import assay.prove.register as registering
+import assay.prove.unfinished
 import assay.statement
 import assay.storage
 from assay import framing
@@ -121,11 +122,14 @@ def test_too_few_queries_are_not_provable(road: Road, tmp_path: Path) -> None:
     assert not (tmp_path / "DIR" / "public.assay").exists()
 
 
-def test_both_storage_modes_prove_from_one_root(road: Road, tmp_path: Path) -> None:
+def test_both_storage_modes_prove_from_one_root(
+    road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the same secret key the root is the same; the codeword on disk answers the queries."""
     (tmp_path / "DIR" / "epochs" / "0").mkdir(parents=True)
     key = (road.dir / "epochs" / "0" / "secret.key").read_bytes()
     (tmp_path / "DIR" / "epochs" / "0" / "secret.key").write_bytes(key)
+    monkeypatch.setattr(assay.prove.unfinished, "_is_as_begun", lambda epoch: epoch.key.is_file())
     stored = register_model(road.model_path, tmp_path / "DIR", storage="stored")
     assert stored.public.core_hash == road.model.public.core_hash
     assert stored.public.proof != road.model.public.proof  # its pads are fresh
@@ -430,7 +434,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) ->
             yield file
 
     with monkeypatch.context() as patch:
-        for module in (registering, assay.prove.commit, assay.storage):
+        for module in (registering, assay.prove.commit, assay.prove.unfinished, assay.storage):
             patch.setattr(module, "writing", writing)
         yield
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from assay import _core
 from assay.audit.challenge import Challenge
-from assay.errors import ChallengeError, RequestError
+from assay.errors import ChallengeError, RequestError, StorageError
 from assay.layout import boundary_layout
 from assay.proof import pack_proof
 from assay.prove.folder import Cells, RegisteredModel
@@ -46,10 +46,24 @@ def prove(
     insecure_no_hiding: bool = False,
 ) -> Proof:
     """Proves what a challenge asks for, in the epoch that the record names, and writes the proof."""
+    _require_writable(out)
     recording = load_recording(request, model)
     proof = prove_recording(model, recording, challenge, insecure_no_hiding=insecure_no_hiding)
     write_file(out, proof.data)
     return proof
+
+
+def _require_writable(out: Path) -> None:
+    """A proof that cannot be written would cost its columns all the same."""
+    folder = out.absolute().parent
+    if out.is_dir():
+        raise StorageError("cannot-write", f"cannot write {out}: it is a folder", hint="name a file")
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(
+            "cannot-write",
+            f"cannot write {out}: there is no folder {folder} that can be written in",
+            hint="make the folder, or choose another; nothing was opened",
+        )
 
 
 def prove_recording(
