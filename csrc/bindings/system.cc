@@ -27,6 +27,16 @@ struct PyStatement {
   std::unique_ptr<Plan> plan;
 };
 
+std::vector<std::vector<size_t>> opened_parts(const PyStatement& s) {
+  std::vector<std::vector<size_t>> found(2);
+  for (size_t c = 0; c < found.size(); ++c) {
+    const std::vector<bool>& opened = s.plan->stack().commitments()[c].opened;
+    for (size_t part = 0; part < opened.size(); ++part)
+      if (opened[part]) found[c].push_back(part);
+  }
+  return found;
+}
+
 PyStatement make(int degree, const CodeParams& code, double bits, const py::bytes& instance,
                  LongLived weights, LongLived boundaries,
                  const std::vector<std::pair<std::string, std::shared_ptr<Circuit>>>& segments, bool hiding) {
@@ -169,7 +179,9 @@ void add_system(py::module_& m) {
            py::arg("hiding") = true)
       .def_property_readonly(
           "instance", [](const PyStatement& s) { return to_bytes(s.plan->instance()); },
-          "What the transcript absorbs of it.");
+          "What the transcript absorbs of it.")
+      .def("opened_parts", &opened_parts,
+           "The parts of the weights and of the boundaries that a proof opens, in order.");
   m.def("prove", &prove, py::arg("statement"), py::arg("weights"), py::arg("boundaries"), py::arg("seed"),
         py::kw_only(), py::arg("counter") = 0, py::arg("on_columns") = py::none(),
         py::arg("self_check") = true, py::arg("evaluate_with") = std::map<std::string, py::array>{},

@@ -673,6 +673,23 @@ def test_killed_between_recording_and_writing(
     assert found.counter == proof.counter == epochs(model)[0].begun
 
 
+def test_every_part_that_is_opened_is_charged(
+    model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(model, tmp_path / "REQ")
+    real = assay.prove.prover._charges
+
+    def fewer(*arguments: Any) -> list[Any]:
+        weights, boundaries = real(*arguments)
+        return [weights, dataclasses.replace(boundaries, parts=boundaries.parts[:-1])]
+
+    monkeypatch.setattr(assay.prove.prover, "_charges", fewer)
+    before = epochs(model)
+    with pytest.raises(AssertionError, match="charged"):
+        prove(model, tmp_path / "REQ", asked, tmp_path / "proof")
+    assert epochs(model) == before
+
+
 def test_a_proof_that_cannot_be_written_costs_no_columns(model: RegisteredModel, tmp_path: Path) -> None:
     asked = request(model, tmp_path / "REQ")
     before = epochs(model)

@@ -123,6 +123,10 @@ class Statement:
         """
         What the transcript absorbs of it.
         """
+    def opened_parts(self) -> list[list[int]]:
+        """
+        The parts of the weights and of the boundaries that a proof opens, in order.
+        """
 def combine_parts(parts: collections.abc.Sequence[numpy.ndarray]) -> numpy.typing.NDArray[numpy.uint8]:
     """
     The leaves over the digests of all parts.

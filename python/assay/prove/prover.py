@@ -93,7 +93,10 @@ def prove_recording(
     model = model.at(recording.header.public)
     hiding = not insecure_no_hiding
     statement = build_statement(model.public, challenge, hiding=hiding)
-    with opening(*_charges(model, recording, challenge, account)) as opened:
+    charges = _charges(model, recording, challenge, account)
+    charged = [list(charge.parts) for charge in charges]
+    assert charged == statement.core.opened_parts(), "what is opened is charged"
+    with opening(*charges) as opened:
         boundaries, weights = recording.commitment(model), model.commitment()
         restored = time.perf_counter() - start
         if boundaries.root != recording.header.boundaries_root:
