@@ -53,7 +53,6 @@ class ProverChannel {
     pads_ = pads;
     hiding_ = true;
   }
-  size_t sent() const { return sent_; }
 
   void send(std::string_view label, Ext<D> value) {
     if (hiding_) {
