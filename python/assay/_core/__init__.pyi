@@ -118,14 +118,14 @@ class Statement:
     """
     def __init__(self, *, degree: typing.SupportsInt | typing.SupportsIndex, code: CodeParams, required_bits: typing.SupportsFloat | typing.SupportsIndex, instance: bytes, weights: LongLived, boundaries: LongLived, segments: collections.abc.Sequence[tuple[str, Circuit]], hiding: bool = True) -> None:
         ...
+    def opened_parts(self) -> list[list[int]]:
+        """
+        The parts of the weights and of the boundaries that a proof opens, in order.
+        """
     @property
     def instance(self) -> bytes:
         """
         What the transcript absorbs of it.
-        """
-    def opened_parts(self) -> list[list[int]]:
-        """
-        The parts of the weights and of the boundaries that a proof opens, in order.
         """
 def combine_parts(parts: collections.abc.Sequence[numpy.ndarray]) -> numpy.typing.NDArray[numpy.uint8]:
     """
