@@ -645,6 +645,8 @@ def test_a_record_cut_off_has_a_new_ledger(
         record(tight, tmp_path / "REQ", tokens=TOKENS)
     asked = request(tight, tmp_path / "REQ")
     prove(tight, tmp_path / "REQ", asked, tmp_path / "proof")
+    with Ledger.open(tmp_path / "REQ" / "private" / "ledger.db") as ledger:
+        assert [epoch.root for epoch in ledger.state().epochs] == [asked.record.boundaries_root]
 
 
 def test_a_recording_in_memory_is_counted_too(tight: RegisteredModel) -> None:
