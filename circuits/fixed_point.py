@@ -3,8 +3,8 @@
 1. Constants (bases of powers) come from `decimal` at 50 digits, whose `exp`, `ln` and `sqrt` are correctly
    rounded by specification, and are 128-bit integers from there on.
 2. Entries are computed from these in binary64, with +, -, *, / and floor only: IEEE 754 bounds their errors,
-   and no libm is involved. An entry has up to 2^16 units and a power up to 24 factors, of 2^-51 each in
-   relative error (their own rounding and a complex product's), so entries are within 2^-30 of a unit.
+   and no libm is involved. An entry has up to 2^24 units and a power up to 24 factors, of 2^-51 each in
+   relative error (their own rounding and a complex product's), so entries are within 2^-22 of a unit.
 3. Entries within 2^-20 of a tie are computed again with integers or `decimal`. Errors of the base double with
    each squaring and stay below 2^-80 of a unit (2^20 powers, head_dim up to 2^10): the rounded value is the
    correct one unless the true value lies that close to a tie. Ties go up.
@@ -147,6 +147,28 @@ def _decay(y: FloatArray) -> FloatArray:
     squares = [_binary64(s) for s in _decay_squares(Fraction(1, _DECAY_STEPS), count)]
     table = _powers(squares, count).real
     return table[n.astype(np.int64)] * series
+
+
+def soft_cap(half_rows: int, fraction_bits: int, cap: float) -> IntArray:
+    """round(2^f cap tanh(t / (2^f cap))) for t = -half_rows, ..., half_rows - 1; 2^f cap < 2^24.
+
+    tanh(x) = (1 - d) / (1 + d), d = exp(-2 x), and tanh(-x) = -tanh(x).
+    """
+    scale = Fraction(cap) * Fraction(2) ** fraction_bits
+    t = np.arange(half_rows + 1)
+    decay = _decay(2 * t / float(scale))
+    values = float(scale) * (1 - decay) / (1 + decay)
+    positive = _rounded(values, lambda t: _exact_soft_cap(t, scale))
+    return np.concatenate([-positive[:0:-1], positive[:-1]])
+
+
+def _exact_soft_cap(t: int, scale: Fraction) -> int:
+    """round(scale tanh(t / scale))."""
+    with localcontext(_context()):
+        wide = Decimal(scale.numerator) / scale.denominator
+        decay = (-2 * t / wide).exp()
+        value = wide * (1 - decay) / (1 + decay)
+    return _round_off(_fixed(value), 0)
 
 
 def rotary(positions: int, head_dim: int, theta: float, bits: int) -> tuple[IntArray, IntArray]:

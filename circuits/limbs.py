@@ -11,7 +11,7 @@ unique.
 
 from __future__ import annotations
 
-from assay.graph import Limb
+from assay.graph import Interval, Limb
 
 LIMB_BITS = 16
 
@@ -25,6 +25,13 @@ def widths(bits: int) -> list[int]:
 def unsigned(name: str, bits: int) -> list[Limb]:
     """Limbs name0, name1, ... of a quantity in [0, 2^bits)."""
     return [Limb.unsigned(f"{name}{k}", width) for k, width in enumerate(widths(bits))]
+
+
+def up_to(name: str, largest: int) -> list[Limb]:
+    """Limbs of a quantity in [0, largest]; only whole units of the last limb are told apart."""
+    *low, top = unsigned(name, max(largest.bit_length(), 1))
+    below = sum(limb.bits for limb in low)
+    return [*low, Limb(top.name, top.bits, Interval(0, largest >> below))]
 
 
 def signed(name: str, bits: int) -> list[Limb]:

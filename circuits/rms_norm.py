@@ -32,8 +32,18 @@ def epsilon(eps: float, size: int, fraction_bits: int) -> int:
     return max(1, round(Fraction(eps) * size * Fraction(4) ** fraction_bits))
 
 
-def rms_norm(b: Builder, name: str, x: Wire, gain: Wire, *, shift: int, bits: int, eps: int) -> Wire:
-    """y of (NORM.3) in at most `bits` signed bits, for x [R, n] and gain [1, n]."""
+def rms_norm(
+    b: Builder,
+    name: str,
+    x: Wire,
+    gain: Wire,
+    *,
+    shift: int,
+    bits: int,
+    eps: int,
+    into: Wire | None = None,
+) -> Wire:
+    """y of (NORM.3) in at most `bits` signed bits, for x [R, n] and gain [1, n]; in a given tensor if any."""
     weight = _row_factor(b, name, x, eps)
     factor = weight.per_row()
     b.product_fact(
@@ -44,7 +54,7 @@ def rms_norm(b: Builder, name: str, x: Wire, gain: Wire, *, shift: int, bits: in
     )
     acc = b.value(term(x, factor, gain.per_col()), x.domain)
     honest = LENGTH * LARGEST_GAIN
-    y = rounded(b, name, acc.expecting(Interval(-honest, honest)), shift, bits)
+    y = rounded(b, name, acc.expecting(Interval(-honest, honest)), shift, bits, into=into)
     length = ((LENGTH << 15) >> shift) + 1 + isqrt(x.cols) + 1
     return b.wire_fact(
         f"{name}.length",

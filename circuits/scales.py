@@ -104,18 +104,48 @@ class LayerScales:
         return cls(**{**raw, "weights": dict(raw["weights"])})
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise CircuitError("circuit-scale", "scales: missing or unknown fields")
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadScales:
+    """Fraction bits after the last layer: of the final norm's output, and of the logits."""
+
+    final_norm: int
+    logits: int
+
+    def __post_init__(self) -> None:
+        if any(type(v) is not int or not -_LIMIT <= v <= _LIMIT for v in (self.final_norm, self.logits)):
+            raise CircuitError("circuit-scale", f"scales: fraction bits are integers of at most {_LIMIT}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; `from_dict` inverts it exactly."""
+        return {"final_norm": self.final_norm, "logits": self.logits}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> HeadScales:
+        """Rebuilds scales from `to_dict`'s output."""
+        if set(raw) != {"final_norm", "logits"}:
+            raise CircuitError("circuit-scale", "scales: missing or unknown fields")
+        return cls(**raw)
+
+
 _SITES = tuple(f.name for f in fields(LayerScales) if f.name != "weights")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelScales:
-    """Scales of every layer, in order, and of the tensors outside the layers.
+    """Scales of every layer, in order, of what follows them, and of the tensors outside the layers.
 
     Layers agree at the boundaries they share: residual_out of one is residual_in of the next.
     """
 
     layers: tuple[LayerScales, ...]
     weights: Mapping[str, int]
+    head: HeadScales
 
     def __post_init__(self) -> None:
         for before, after in zip(self.layers, self.layers[1:], strict=False):
@@ -133,16 +163,28 @@ class ModelScales:
         _, layer, tensor = name.split(".")
         return self.layers[int(layer)].weights[tensor]
 
+    @property
+    def final_norm_shift(self) -> int:
+        """Shift of NORM.3 of the final norm."""
+        return INVERSE_ROOT_BITS + self.weights["final_norm"] - self.head.final_norm
+
+    @property
+    def logits_shift(self) -> int:
+        """Shift of VOC.2."""
+        return self.head.final_norm + self.weights["embedding"] - self.head.logits
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; `from_dict` inverts it exactly."""
-        return {"layers": [layer.to_dict() for layer in self.layers], "weights": dict(self.weights)}
+        layers = [layer.to_dict() for layer in self.layers]
+        return {"layers": layers, "weights": dict(self.weights), "head": self.head.to_dict()}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ModelScales:
         """Rebuilds scales from `to_dict`'s output."""
-        if set(raw) != {"layers", "weights"}:
+        if set(raw) != {"layers", "weights", "head"}:
             raise CircuitError("circuit-scale", "scales: missing or unknown fields")
         return cls(
             layers=tuple(LayerScales.from_dict(layer) for layer in raw["layers"]),
             weights=dict(raw["weights"]),
+            head=HeadScales.from_dict(_mapping(raw["head"])),
         )

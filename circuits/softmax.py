@@ -7,10 +7,9 @@ a sliding layer. Masked scores are committed with the square but read by nothing
     (SOFT.2)  zeros[i] = sum_j z[i, j],  0 <= zeros - 1 < 2^16
     (SOFT.3)  d[i] = sum_j e[i, j]
 
-EXP has rows (k, round(2^15 exp(-k c)), [k = 0]), 0 <= k < 2^16, c = 2^-f / sqrt(query scalar): the division
-of scores by sqrt(query scalar) is in the table. (SOFT.1) makes m an upper bound and (SOFT.2) makes it
-attained, so m is the maximum. 0 <= m - s < 2^16 for int16 scores: nothing to clamp, and no range check of
-m.
+EXP is (EXP.1) with 15 fraction bits and c = 2^-f / sqrt(query scalar): the division of scores by sqrt(query
+scalar) is in the table. (SOFT.1) makes m an upper bound and (SOFT.2) makes it attained, so m is the maximum.
+0 <= m - s < 2^16 for int16 scores: nothing to clamp, and no range check of m.
 
 Bounds: 2^15 <= d <= T 2^15 < 2^62, since z = 1 somewhere and e = 2^15 there.
 """
@@ -19,14 +18,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 
-from assay.circuits.fixed_point import exponential
+from assay.circuits.exponential import ROWS, exp_table
 
-from assay.graph import Builder, Domain, Interval, Ragged, Table, Wire
+from assay.graph import Builder, Domain, Interval, Ragged, Wire
 
 EXP_BITS = 15
-_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +34,14 @@ class Softmax:
     sums: Wire
 
 
-@lru_cache(maxsize=16)
-def exp_table(rate: Fraction) -> Table:
-    """EXP of (SOFT.1) for a key unit of `rate`."""
-    return Table.function(f"exp.{rate}", 0, _ROWS, lambda k: [exponential(_ROWS, rate, EXP_BITS), k == 0])
-
-
 def softmax(b: Builder, name: str, scores: Wire, *, heads: int, window: int, rate: Fraction) -> Softmax:
     """e and d; `window` 0 sees every earlier position."""
     domain = Domain(scores.rows, scores.cols, Ragged(True, heads, window))
     m = b.row_max(f"{name}.max", scores, domain)
     key = m.per_row() - scores
-    e, z = b.table_map(f"{name}.exp", b.table(exp_table(rate)), key, domain, ["e", "z"])
+    e, z = b.table_map(f"{name}.exp", b.table(exp_table(rate, EXP_BITS)), key, domain, ["e", "z"])
     zeros = b.row_sum(f"{name}.zeros", z)
-    b.lookup(f"{name}.attained", b.range_table(_ROWS), zeros.domain, [zeros - 1])
+    b.lookup(f"{name}.attained", b.range_table(ROWS), zeros.domain, [zeros - 1])
     b.tensor_fact(f"{name}.max", m, "(SOFT.1-2): m equals a score of its row, modulo p, and scores are int16")
     d = b.row_sum(f"{name}.sum", e)
     least = Interval(1 << EXP_BITS, d.bounds.hi)

@@ -1,5 +1,7 @@
 #include "bindings/bindings.h"
 
+#include <system_error>
+
 #include "circuit/evaluate.h"
 #include "system/prover.h"
 #include "transcript/channel.h"
@@ -28,6 +30,8 @@ void translate(std::exception_ptr p) {
     raise(classes->not_provable, py::make_tuple(e.segment, e.relation, e.message));
   } catch (const EvaluationError& e) {
     raise(classes->evaluation, py::make_tuple(e.relation, e.message));
+  } catch (const std::system_error& e) {
+    raise(py::reinterpret_borrow<py::object>(PyExc_OSError), py::make_tuple(e.code().value(), e.what()));
   }
 }
 

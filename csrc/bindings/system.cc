@@ -28,7 +28,7 @@ struct PyStatement {
 };
 
 std::vector<std::vector<size_t>> opened_parts(const PyStatement& s) {
-  std::vector<std::vector<size_t>> found(2);
+  std::vector<std::vector<size_t>> found(s.plan->long_lived().size());
   for (size_t c = 0; c < found.size(); ++c) {
     const std::vector<bool>& opened = s.plan->stack().commitments()[c].opened;
     for (size_t part = 0; part < opened.size(); ++part)
@@ -38,8 +38,9 @@ std::vector<std::vector<size_t>> opened_parts(const PyStatement& s) {
 }
 
 PyStatement make(int degree, const CodeParams& code, double bits, const py::bytes& instance,
-                 LongLived weights, LongLived boundaries,
-                 const std::vector<std::pair<std::string, std::shared_ptr<Circuit>>>& segments, bool hiding) {
+                 LongLived weights, std::vector<std::optional<LongLived>> members,
+                 const std::vector<std::tuple<std::string, std::shared_ptr<Circuit>, uint32_t>>& segments,
+                 bool hiding) {
   PyStatement out{std::make_unique<Statement>(), nullptr};
   const auto bytes = span_of(instance);
   Statement& s = *out.statement;
@@ -49,8 +50,8 @@ PyStatement make(int degree, const CodeParams& code, double bits, const py::byte
   s.required_bits = bits;
   s.instance.assign(bytes.begin(), bytes.end());
   s.weights = std::move(weights);
-  s.boundaries = std::move(boundaries);
-  for (const auto& [name, circuit] : segments) s.segments.push_back({name, circuit});
+  for (auto& m : members) s.members.push_back({std::move(m)});
+  for (const auto& [name, circuit, member] : segments) s.segments.push_back({name, circuit, member});
   out.plan = std::make_unique<Plan>(s);
   return out;
 }
@@ -103,12 +104,47 @@ const int16_t* replaced_cells(const Statement& s, const std::string& name, const
   return static_cast<const int16_t*>(a.data());
 }
 
-Report prove(const PyStatement& s, const py::object& weights, const py::object& boundaries,
+// The boundary tensor of this name in a member; every segment that names it agrees on its shape.
+const Tensor& boundary_tensor(const Statement& s, size_t member, const std::string& name) {
+  for (const Segment& g : s.segments)
+    for (const Tensor& t : g.circuit->tensors)
+      if (g.member == member && t.source == Source::kBoundary && t.name == name) return t;
+  throw std::invalid_argument(name + " is no boundary tensor of its member");
+}
+
+using PyAdvice = std::vector<std::map<std::string, py::array_t<int64_t, py::array::c_style | py::array::forcecast>>>;
+
+std::vector<std::map<std::string, TensorData>> advised(const Statement& s, const PyAdvice& advice) {
+  std::vector<std::map<std::string, TensorData>> out(advice.size());
+  for (size_t m = 0; m < advice.size(); ++m)
+    for (const auto& [name, a] : advice[m]) {
+      const Tensor& t = boundary_tensor(s, m, name);
+      if (a.ndim() != 2 || a.shape(0) != t.shape.rows || a.shape(1) != t.shape.cols)
+        throw std::invalid_argument(name + " has another shape");
+      TensorData data(t.type, t.shape);
+      for (uint32_t i = 0; i < t.shape.rows; ++i)
+        for (uint32_t j = 0; j < t.shape.cols; ++j) data.set(i, j, a.at(i, j));
+      out[m].emplace(name, std::move(data));
+    }
+  return out;
+}
+
+using OnProgress = py::typing::Callable<void(std::string, size_t, size_t)>;
+
+Report prove(const PyStatement& s, const py::object& weights, const std::vector<py::object>& boundaries,
              const py::bytes& seed, uint64_t counter, const std::optional<OnColumns>& on_columns,
              bool self_check, const std::map<std::string, py::array>& evaluate_with,
-             const PyChanges& corrupt) {
+             const PyChanges& corrupt, const PyAdvice& advice, const std::optional<std::string>& work,
+             const std::optional<OnProgress>& progress, size_t corrupt_segment) {
   const auto w = weights.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
-  const auto b = boundaries.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
+  std::vector<std::shared_ptr<ProverCommitment>> kept;
+  std::vector<const ProverCommitment*> recorded;
+  for (const py::object& b : boundaries) {
+    kept.push_back(b.attr("_prover").cast<std::shared_ptr<ProverCommitment>>());
+    recorded.push_back(kept.back().get());
+  }
+  if (recorded.size() + 1 != s.plan->long_lived().size())
+    throw py::value_error("a commitment for each recorded member");
   const auto bytes = span_of(seed);
   if (bytes.size() != 32) throw py::value_error("a seed has 32 bytes");
   PrgKey key;
@@ -121,18 +157,25 @@ Report prove(const PyStatement& s, const py::object& weights, const py::object& 
       const py::gil_scoped_acquire acquire;
       (*on_columns)(std::vector<uint32_t>(columns.begin(), columns.end()));
     };
+  options.advice = advised(*s.statement, advice);
+  if (work) options.work = *work;
+  if (progress)
+    options.progress = [&](const char* step, size_t segment, size_t of) {
+      const py::gil_scoped_acquire acquire;
+      (*progress)(step, segment, of);
+    };
   for (const auto& [name, a] : evaluate_with)
     options.evaluate_with[name] = replaced_cells(*s.statement, name, a);
   if (!corrupt.empty()) {
     options.corrupt = [&](size_t segment, Witness& witness) {
-      if (segment == 0) change_cells(*s.statement->segments[0].circuit, corrupt, witness);
+      if (segment == corrupt_segment) change_cells(*s.statement->segments[segment].circuit, corrupt, witness);
     };
     options.corrupt_counts = [&](std::vector<int32_t>& counts) { change_counts(corrupt, counts); };
   }
   ProveResult r;
   {
     const py::gil_scoped_release release;
-    r = prove_body(*s.plan, *w, *b, key, options);
+    r = prove_body(*s.plan, *w, recorded, key, options);
   }
   Report out;
   out["body"] = to_bytes(r.body);
@@ -143,6 +186,12 @@ Report prove(const PyStatement& s, const py::object& weights, const py::object& 
   out["security_bits"] = r.bits;
   out["lookups"] = r.lookups;
   out["committed_elements"] = r.committed_cells;
+  return out;
+}
+
+py::list signed_values(const std::vector<F>& cells) {
+  py::list out;
+  for (const F x : cells) out.append(x.v > kModulus / 2 ? -static_cast<int64_t>(kModulus - x.v) : static_cast<int64_t>(x.v));
   return out;
 }
 
@@ -164,6 +213,13 @@ Report verify(const PyStatement& s, const py::bytes& body) {
     totals.append(d);
   }
   out["totals"] = totals;
+  py::list outputs;
+  for (const auto& segment : v.outputs) {
+    py::dict d;
+    for (const auto& [name, cells] : segment) d[name.c_str()] = signed_values(cells);
+    outputs.append(d);
+  }
+  out["outputs"] = outputs;
   return out;
 }
 
@@ -173,26 +229,28 @@ void add_system(py::module_& m) {
   py::class_<LongLived>(m, "LongLived", "What a verifier knows of a long-lived commitment.")
       .def(py::init(&long_lived), py::arg("name"), py::arg("root"), py::arg("part_rows"), py::arg("slots"),
            "slots: (name, part, first block, rows, columns, bytes of a cell).");
-  py::class_<PyStatement>(m, "Statement", "A batch of segments over the same commitments.")
+  py::class_<PyStatement>(m, "Statement", "A batch of members over the same weights. A member is the commitment to its recorded boundaries, or None; "
+                                                "a segment is (name, circuit, number of its member).")
       .def(py::init(&make), py::kw_only(), py::arg("degree"), py::arg("code"), py::arg("required_bits"),
-           py::arg("instance"), py::arg("weights"), py::arg("boundaries"), py::arg("segments"),
+           py::arg("instance"), py::arg("weights"), py::arg("members"), py::arg("segments"),
            py::arg("hiding") = true)
       .def_property_readonly(
           "instance", [](const PyStatement& s) { return to_bytes(s.plan->instance()); },
           "What the transcript absorbs of it.")
       .def("opened_parts", &opened_parts,
-           "The parts of the weights and of the boundaries that a proof opens, in order.");
+           "The parts of the weights, and of each recorded member's boundaries, that a proof opens.");
   m.def("prove", &prove, py::arg("statement"), py::arg("weights"), py::arg("boundaries"), py::arg("seed"),
         py::kw_only(), py::arg("counter") = 0, py::arg("on_columns") = py::none(),
         py::arg("self_check") = true, py::arg("evaluate_with") = std::map<std::string, py::array>{},
-        py::arg("corrupt") = PyChanges{},
+        py::arg("corrupt") = PyChanges{}, py::arg("advice") = PyAdvice{}, py::arg("work") = py::none(),
+        py::arg("progress") = py::none(), py::arg("corrupt_segment") = 0,
         "Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the "
         "columns of the "
         "long-lived commitments before anything of them is revealed; what it raises ends the proof. Only to "
         "show that the verifier "
         "rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt "
         "adds "
-        "to cells of the first segment's witness, {tensor: [(row, column, what to add)]}, and to "
+        "to cells of one segment's witness, {tensor: [(row, column, what to add)]}, and to "
         "\"multiplicities\".");
   m.def("verify", &verify, py::arg("statement"), py::arg("body"),
         "Check a proof's body against a statement; raises Rejected.");

@@ -6,12 +6,15 @@ namespace assay {
 namespace {
 
 constexpr uint32_t kMagic = 0x43595341;  // "ASYC"
-constexpr uint32_t kVersion = 0;
+constexpr uint32_t kVersion = 1;
 constexpr uint32_t kMaxDimension = 1U << 24;
 constexpr uint64_t kMaxCells = uint64_t{1} << 32;
 constexpr size_t kMaxColumns = 4;
+constexpr uint64_t kMaxOutputCells = uint64_t{1} << 16;
 constexpr uint64_t kMaxLookupBlocks = uint64_t{1} << 24;
-constexpr double kMaxVerifierSteps = 0x1p32;  // minutes; far beyond any circuit that can be proven
+// A few seconds and a few gigabytes, beyond any circuit that can be proven: a step keeps about 28 bytes.
+constexpr double kMaxVerifierSteps = 0x1p28;
+constexpr double kPickSteps = 8;  // a term of its own for each cell
 constexpr int64_t kMaxValue = int64_t{1} << 62;  // public integers are smaller, as the kernels expect
 
 void require(bool ok, const char* message) {
@@ -49,7 +52,7 @@ Poly read_poly(Reader& in, size_t max_degree) {
     require(m.operands.size() <= max_degree, "circuit: the degree of a polynomial is too high");
     for (Operand& o : m.operands) {
       const uint8_t map = in.u8();
-      require(map <= static_cast<uint8_t>(Map::kPublic), "circuit: unknown index map");
+      require(map <= static_cast<uint8_t>(Map::kPick), "circuit: unknown index map");
       o.map = static_cast<Map>(map);
       o.argument = in.u32();
       o.id = in.u32();
@@ -129,7 +132,7 @@ Wire read_wire(Reader& in) {
 Step read_step(Reader& in) {
   Step s;
   const uint8_t kind = in.u8();
-  require(kind <= static_cast<uint8_t>(StepKind::kQuotient), "circuit: unknown witness step");
+  require(kind <= static_cast<uint8_t>(StepKind::kRatio), "circuit: unknown witness step");
   s.kind = static_cast<StepKind>(kind);
   const uint8_t from = in.u8();
   require(from <= 1, "circuit: unknown source of a witness step");
@@ -168,6 +171,7 @@ class Checker {
     for (const Einsum& e : c_.einsums) einsum(e);
     for (const RowSum& r : c_.row_sums) row_sum(r);
     for (const Total& t : c_.totals) (void)at(t.wire);
+    for (const Output& o : c_.outputs) output(o);
     for (const Lookup& l : c_.lookups) lookup(l);
     require(c_.lookup_blocks() <= kMaxLookupBlocks, "circuit: too many lookups");
     for (const Step& s : c_.program) step(s);
@@ -200,6 +204,7 @@ class Checker {
       return;
     }
     const Wire& w = at(o.id);
+    if (is_indexed(o.map)) return indexed(o, w, d);
     require(o.map == Map::kCell || !has_missing_cells(w), "circuit: a broadcast operand has missing cells");
     switch (o.map) {
       case Map::kCell: require(w.rows == d.rows && w.cols == d.cols, "circuit: operand shape"); break;
@@ -210,8 +215,21 @@ class Checker {
                     o.argument != 0 && (o.argument & (o.argument - 1)) == 0 && o.argument < d.cols,
                 "circuit: exchanged operand shape");
         break;
-      case Map::kPublic: break;
+      case Map::kPublic:
+      case Map::kGather:
+      case Map::kPick: break;
     }
+  }
+  void indexed(const Operand& o, const Wire& w, const Domain& d) const {
+    require(!has_missing_cells(w) && !d.ragged.causal, "circuit: an indexed operand has missing cells");
+    require(o.argument < c_.publics.size(), "circuit: an unknown index list");
+    const Public& index = c_.publics[o.argument];
+    const bool gather = o.map == Map::kGather;
+    require(gather ? index.rows == 1 && index.cols == d.rows && w.cols == d.cols
+                   : index.rows == d.rows && index.cols == d.cols && w.rows == d.rows,
+            "circuit: an indexed operand's shape");
+    for (const int64_t at : index.values)
+      require(at >= -1 && at < int64_t{gather ? w.rows : w.cols}, "circuit: an index outside its wire");
   }
   // A zero-check reads its operands as multilinear extensions, so every monomial must vanish on absent cells
   // by itself: one of its operands has a value for each cell of the domain and none elsewhere.
@@ -221,7 +239,10 @@ class Checker {
       poly(p, z.domain, true);
       for (const Monomial& m : p) {
         bool covers = m.operands.empty();
-        for (const Operand& o : m.operands) covers |= o.map != Map::kRow && o.map != Map::kCol;
+        for (const Operand& o : m.operands) {
+          require(!is_indexed(o.map), "circuit: an indexed operand has no place in a zero-check");
+          covers |= o.map != Map::kRow && o.map != Map::kCol;
+        }
         require(covers, "circuit: a monomial of a zero-check is not confined to its domain");
       }
     }
@@ -265,10 +286,20 @@ class Checker {
   void row_sum(const RowSum& r) const {
     require(at(r.out).rows == 1 && at(r.out).cols == at(r.x).rows, "circuit: the shape of a row sum");
   }
+  void output(const Output& o) const {
+    const Wire& w = at(o.wire);
+    require(!has_missing_cells(w) && uint64_t{w.rows} * w.cols <= kMaxOutputCells,
+            "circuit: an output of missing cells, or of too many");
+  }
   void lookup(const Lookup& l) const {
     require(l.table < c_.tables.size() && l.columns.size() == c_.tables[l.table].columns(),
             "circuit: a lookup does not fit its table");
-    for (const Poly& p : l.columns) poly(p, l.domain, false);
+    for (const Poly& p : l.columns) {
+      poly(p, l.domain, false);
+      for (const Monomial& m : p)
+        for (const Operand& o : m.operands)
+          require(!is_indexed(o.map), "circuit: an indexed operand has no place in a lookup");
+    }
   }
   void step(const Step& s) const {
     for (uint32_t t : s.tensors)
@@ -304,6 +335,12 @@ class Checker {
         require(s.tensors.size() == 1, "circuit: a witness step needs one tensor");
         (void)at(s.index);
         break;
+      case StepKind::kRatio:
+        require(s.tensors.size() == 1, "circuit: a witness step needs one tensor");
+        require(at(s.index).rows == 1 && at(s.index).cols == s.domain.rows && !has_missing_cells(at(s.index)),
+                "circuit: a ratio needs a divisor for each row");
+        poly(s.poly, s.domain, true);
+        break;
     }
   }
 
@@ -324,6 +361,7 @@ class VerifierSteps {
     for (const Einsum& e : c_.einsums) n += of(e.out) + of(e.x) + of(e.y);
     for (const RowSum& r : c_.row_sums) n += of(r.out) + of(r.x);
     for (const Total& t : c_.totals) n += of(t.wire);
+    for (const Output& o : c_.outputs) n += of(o.wire);
     for (const Lookup& l : c_.lookups)
       for (const Poly& p : l.columns) n += of(p, l.domain);
     return n;
@@ -343,7 +381,9 @@ class VerifierSteps {
       for (const Operand& o : m.operands) {
         if (o.map == Map::kPublic) n += static_cast<double>(c_.publics[o.id].values.size());
         else n += static_cast<double>(c_.wires[o.id].terms.size()) * visits(d);
-        if (o.map == Map::kCol) n += static_cast<double>(d.rows) * d.cols;
+        const double cells = static_cast<double>(d.rows) * d.cols;
+        if (o.map == Map::kCol) n += cells;
+        if (o.map == Map::kPick) n += kPickSteps * static_cast<double>(c_.wires[o.id].terms.size() + 1) * cells;
       }
     }
     return n;
@@ -398,6 +438,12 @@ Circuit read_circuit(std::span<const uint8_t> bytes) {
     t.wire = r.u32();
     return t;
   });
+  c.outputs = read_list<Output>(in, 6, [](Reader& r) {
+    Output o;
+    o.name = r.string();
+    o.wire = r.u32();
+    return o;
+  });
   c.lookups = read_list<Lookup>(in, 8, [](Reader& r) {
     Lookup l;
     l.name = r.string();
@@ -430,28 +476,26 @@ size_t Circuit::lookup_blocks() const {
   return n;
 }
 
-namespace {
-size_t existing_cells(const Domain& d) {
-  if (!d.ragged.causal) return size_t{d.rows} * d.cols;
+size_t Domain::existing_cells() const {
+  if (!ragged.causal) return size_t{rows} * cols;
   size_t n = 0;
-  for (uint32_t i = 0; i < d.rows; ++i) {
-    const auto [lo, hi] = d.range(i);
+  for (uint32_t i = 0; i < rows; ++i) {
+    const auto [lo, hi] = range(i);
     n += hi - lo;
   }
   return n;
 }
-}  // namespace
 
 size_t Circuit::lookup_count() const {
   size_t n = 0;
-  for (const Lookup& l : lookups) n += existing_cells(l.domain);
+  for (const Lookup& l : lookups) n += l.domain.existing_cells();
   return n;
 }
 
 size_t Circuit::witness_cells() const {
   size_t n = 0;
   for (const Tensor& t : tensors)
-    if (t.source == Source::kWitness) n += existing_cells(t.shape);
+    if (t.source == Source::kWitness) n += t.shape.existing_cells();
   return n;
 }
 

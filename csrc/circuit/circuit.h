@@ -57,6 +57,7 @@ struct Domain {
   size_t row_blocks() const { return ceil_div(cols, kBlock); }
   size_t blocks() const { return rows * row_blocks(); }
   std::pair<uint32_t, uint32_t> range(uint32_t row) const { return ragged.range(row, cols); }
+  size_t existing_cells() const;
 };
 
 struct Tensor {
@@ -82,7 +83,10 @@ enum class Map : uint8_t {
   kCol = 2,     // wire[0, j]
   kColXor = 3,  // wire[i, j ^ argument], argument a power of two
   kPublic = 4,  // publics[i / argument, j]
+  kGather = 5,  // wire[index[0, i], j], index = publics[argument]; 0 where the index is -1
+  kPick = 6,    // wire[i, index[i, j]], the same
 };
+inline constexpr bool is_indexed(Map m) { return m == Map::kGather || m == Map::kPick; }
 
 struct Operand {
   Map map = Map::kCell;
@@ -96,7 +100,7 @@ struct Monomial {
 };
 using Poly = std::vector<Monomial>;
 
-// Values everybody knows (RoPE angles).
+// Values everybody knows (RoPE angles, token ids).
 struct Public {
   std::string name;
   uint32_t rows = 0;
@@ -157,6 +161,12 @@ struct Total {
   uint32_t wire = 0;
 };
 
+// A public output: every cell of a wire.
+struct Output {
+  std::string name;
+  uint32_t wire = 0;
+};
+
 // On every cell of the domain the tuple of columns is a row of the table.
 struct Lookup {
   std::string name;
@@ -175,6 +185,7 @@ enum class StepKind : uint8_t {
   kNormalise = 5,   // tensors = table row (images) that normalises wire `index`; see circuits/inverse_sqrt.py
   kInvSqrt = 6,     // tensors[0] = floor(sqrt(constant / wire `index`))
   kQuotient = 7,    // tensors[0] = floor(constant / wire `index`)
+  kRatio = 8,       // tensors[0] = floor(polynomial / wire[0, i]), wire `index`
 };
 struct Step {
   StepKind kind = StepKind::kAssign;
@@ -199,6 +210,7 @@ struct Circuit {
   std::vector<Einsum> einsums;
   std::vector<RowSum> row_sums;
   std::vector<Total> totals;
+  std::vector<Output> outputs;
   std::vector<Lookup> lookups;
   std::vector<Step> program;
   Digest digest{};
@@ -207,7 +219,7 @@ struct Circuit {
   // do not fit, a degree or size beyond the limits).
   static Circuit decode(std::span<const uint8_t> bytes);
 
-  size_t lookup_blocks() const;  // leaves of the lookup tree, in blocks
+  size_t lookup_blocks() const;  // leaves of the lookup trees, in blocks
   size_t lookup_count() const;   // existing leaves
   size_t witness_cells() const;  // existing committed witness cells
 };

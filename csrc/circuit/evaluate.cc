@@ -80,6 +80,7 @@ class Evaluator {
       case StepKind::kInvSqrt:
         return map_wire(s, [&](int64_t v) { return integer_root(floor_divide(s.constant, v)); });
       case StepKind::kQuotient: return map_wire(s, [&](int64_t v) { return floor_divide(s.constant, v); });
+      case StepKind::kRatio: return divide_rows(s);
     }
   }
 
@@ -213,6 +214,20 @@ class Evaluator {
         const Run existing = to.existing(run);
         to.store(existing, values.data() + (existing.begin - run.begin));
       };
+    });
+  }
+
+  // tensors[0] = the polynomial over the wire's entry for the row, which has to be positive.
+  void divide_rows(const Step& s) {
+    const PolyReader values_of = poly(s);
+    const WireReader divisors = wire(s.index);
+    const Target to = target(s, s.domain);
+    for_each_value(s.domain, values_of, [&](const Run& run, int64_t* values) {
+      const int64_t divisor = divisors.at(0, run.row);
+      if (divisor < 1) fail(to.name(), "a divisor of " + std::to_string(divisor));
+      for (size_t j = 0; j < run.size(); ++j) values[j] = floor_divide(values[j], divisor);
+      const Run existing = to.existing(run);
+      to.store(existing, values + (existing.begin - run.begin));
     });
   }
 

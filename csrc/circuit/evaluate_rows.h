@@ -89,6 +89,7 @@ class OperandReader {
       : operand_(operand) {
     if (operand.map == Map::kPublic) values_ = &circuit.publics[operand.id];
     else wire_ = WireReader(circuit.wires[operand.id], circuit, tensors);
+    if (is_indexed(operand.map)) values_ = &circuit.publics[operand.argument];
   }
 
   bool is(const Operand& o) const {
@@ -107,6 +108,10 @@ class OperandReader {
       return values_->values.data() + run.row / operand_.argument * values_->cols + run.begin;
     if (operand_.map == Map::kColXor) {
       read_exchanged(run, buffer);
+      return buffer;
+    }
+    if (is_indexed(operand_.map)) {
+      read_indexed(run, buffer);
       return buffer;
     }
     if (const int64_t* cells = wire_.plain_row(source(run))) return cells;
@@ -128,9 +133,21 @@ class OperandReader {
     for (size_t j = 0; j < run.size(); ++j) buffer[j] = cells[j ^ bit];
   }
 
+  void read_indexed(const Run& run, int64_t* buffer) const {
+    std::fill(buffer, buffer + run.size(), 0);
+    if (operand_.map == Map::kGather) {
+      const int64_t row = values_->values[run.row];
+      if (row >= 0) wire_.add_to(buffer, 1, {static_cast<size_t>(row), run.begin, run.end});
+      return;
+    }
+    const int64_t* columns = values_->values.data() + run.row * values_->cols;
+    for (size_t j = run.begin; j < run.end; ++j)
+      if (columns[j] >= 0) buffer[j - run.begin] = wire_.at(run.row, static_cast<size_t>(columns[j]));
+  }
+
   Operand operand_;
   WireReader wire_;
-  const Public* values_ = nullptr;
+  const Public* values_ = nullptr;  // of public operands; the indices of indexed ones
 };
 
 // A polynomial prepared for reading by rows: operands that depend on the row alone become part of the

@@ -86,6 +86,77 @@ Ext<D> Functionals<D>::add_wire(Claim<D>& claim, uint32_t wire, const Ext<D>& co
   return coefficient * F::from_i64(w.constant) * indicator(domain, weights);
 }
 
+// Terms start at the row's own first block, so that the rows nobody asks for cost nothing.
+template <int D>
+void Functionals<D>::add_row(Claim<D>& claim, const Wire& wire, uint32_t row, const Ext<D>& coefficient,
+                             const ColWeights<D>& cols) const {
+  const Domain view{1, wire.cols, {}};
+  const auto once = row_weights<D>(Vec<D>(1, Ext<D>::one()));
+  for (const auto& [c, t] : wire.terms) {
+    Term<D> term;
+    term.first_block = first_block_[t] + row * view.row_blocks();
+    term.coefficient = coefficient * F::from_i64(c);
+    term.view = view;
+    term.rows = once;
+    term.cols = cols;
+    claim.terms.push_back(std::move(term));
+  }
+}
+
+template <int D>
+const ColWeights<D>& Functionals<D>::unit(size_t place) const {
+  if (!units_[place]) {
+    Vec<D> cells(kBlock);
+    cells[place] = Ext<D>::one();
+    units_[place] = ColumnWeights<D>::from_cells(std::move(cells));
+  }
+  return units_[place];
+}
+
+template <int D>
+void Functionals<D>::add_cell(Claim<D>& claim, const Wire& wire, uint32_t row, uint32_t col,
+                              const Ext<D>& coefficient) const {
+  const size_t block = row * ceil_div(wire.cols, kBlock) + col / kBlock;
+  const auto once = row_weights<D>(Vec<D>(1, Ext<D>::one()));
+  for (const auto& [c, t] : wire.terms) {
+    Term<D> term;
+    term.first_block = first_block_[t] + block;
+    term.coefficient = coefficient * F::from_i64(c);
+    term.view = {1, static_cast<uint32_t>(col % kBlock) + 1, {}};
+    term.rows = once;
+    term.cols = unit(col % kBlock);
+    claim.terms.push_back(std::move(term));
+  }
+}
+
+template <int D>
+Ext<D> Functionals<D>::add_indexed(Claim<D>& claim, const Operand& o, const Ext<D>& coefficient,
+                                   const Domain& domain, const CellWeights<D>& weights) const {
+  check(!weights.leaves, "indexed operands are read by linear relations alone");
+  const Wire& wire = circuit_.wires[o.id];
+  const std::vector<int64_t>& index = circuit_.publics[o.argument].values;
+  Ext<D> read;  // the sum of the weights of all cells that are read
+  Ext<D> line;
+  for (uint32_t j = 0; j < domain.cols; ++j) line += weights.cols->at(j);
+  for (uint32_t i = 0; i < domain.rows; ++i) {
+    const Ext<D> row = coefficient * (*weights.rows)[i];
+    if (o.map == Map::kGather) {
+      if (index[i] < 0) continue;
+      add_row(claim, wire, static_cast<uint32_t>(index[i]), row, weights.cols);
+      read += row * line;
+      continue;
+    }
+    for (uint32_t j = 0; j < domain.cols; ++j) {
+      const int64_t at = index[size_t{i} * domain.cols + j];
+      if (at < 0) continue;
+      const Ext<D> weight = row * weights.cols->at(j);
+      add_cell(claim, wire, i, static_cast<uint32_t>(at), weight);
+      read += weight;
+    }
+  }
+  return read * F::from_i64(wire.constant);
+}
+
 template <int D>
 Ext<D> Functionals<D>::add_poly(Claim<D>& claim, const Poly& poly, const Ext<D>& coefficient,
                                 const Domain& domain, const CellWeights<D>& weights) const {
@@ -99,6 +170,10 @@ Ext<D> Functionals<D>::add_poly(Claim<D>& claim, const Poly& poly, const Ext<D>&
     const Operand& o = m.operands[0];
     if (o.map == Map::kCell) {
       known += add_wire(claim, o.id, c, domain, weights);
+      continue;
+    }
+    if (is_indexed(o.map)) {
+      known += add_indexed(claim, o, c, domain, weights);
       continue;
     }
     check(o.map == Map::kRow || o.map == Map::kCol, "an index map that claims do not have");

@@ -2,6 +2,7 @@
 // cells with the same weights.
 #pragma once
 
+#include <array>
 #include <span>
 
 #include "commit/claim.h"
@@ -44,13 +45,24 @@ class Functionals {
   // which the wire's constant makes up (a number everybody knows).
   Ext<D> add_wire(Claim<D>& claim, uint32_t wire, const Ext<D>& coefficient, const Domain& domain,
                   const CellWeights<D>& weights) const;
-  // The same for a polynomial of degree one.
+  // The same for a polynomial of degree one. Weights are those of rows and columns where an operand is
+  // indexed.
   Ext<D> add_poly(Claim<D>& claim, const Poly& poly, const Ext<D>& coefficient, const Domain& domain,
                   const CellWeights<D>& weights) const;
 
  private:
+  Ext<D> add_indexed(Claim<D>& claim, const Operand& o, const Ext<D>& coefficient, const Domain& domain,
+                     const CellWeights<D>& weights) const;
+  // coefficient * sum over j of cols[j] * wire[row, j], and coefficient * wire[row, col]; without the constant.
+  void add_row(Claim<D>& claim, const Wire& wire, uint32_t row, const Ext<D>& coefficient,
+               const ColWeights<D>& cols) const;
+  void add_cell(Claim<D>& claim, const Wire& wire, uint32_t row, uint32_t col,
+                const Ext<D>& coefficient) const;
+  const ColWeights<D>& unit(size_t place) const;
+
   const Circuit& circuit_;
   std::span<const size_t> first_block_;
+  mutable std::array<ColWeights<D>, kBlock> units_;  // shared by all cells at one place of their blocks
 };
 
 // sum over the existing cells of row i of the weights, for every row

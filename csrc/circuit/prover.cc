@@ -312,13 +312,20 @@ void SegmentProver<D>::send_total(const Total& t) {
 }
 
 template <int D>
-Fractions<D> SegmentProver<D>::leaves(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const {
-  Fractions<D> out{{}, PlaneBuffer<D>(std::max<size_t>(c_.lookup_blocks(), 1) * kBlock)};
+void SegmentProver<D>::send_output(const Output& o) {
+  const std::vector<F>& cells = outputs_.emplace_back(wire_values(witness_, c_.wires[o.wire]));
+  channel_.send_bytes("output", {reinterpret_cast<const uint8_t*>(cells.data()), cells.size() * sizeof(F)});
+}
+
+template <int D>
+Fractions<D> SegmentProver<D>::leaves(const LookupTree& of, std::span<const uint32_t> table_ids,
+                                      const Fingerprint<D>& fp) const {
+  Fractions<D> out{{}, PlaneBuffer<D>(std::max<size_t>(of.blocks, 1) * kBlock)};
   const Planes<D> all = out.q.view();
-  if (c_.lookups.empty())
+  if (of.blocks == 0)
     for (size_t j = 0; j < kBlock; ++j) all.set(j, Ext<D>::one());
   size_t base = 0;
-  for (const Lookup& l : c_.lookups) {
+  for (const Lookup& l : std::span(c_.lookups).subspan(of.begin, of.end - of.begin)) {
     const Ext<D> start = fp.alpha - Ext<D>(F(table_ids[l.table]));
     const size_t stride = l.domain.row_blocks() * kBlock;
     parallel_for(l.domain.rows, 4, [&](size_t begin, size_t end) {
@@ -339,16 +346,18 @@ Fractions<D> SegmentProver<D>::leaves(std::span<const uint32_t> table_ids, const
 }
 
 template <int D>
-Ext<D> SegmentProver<D>::prove_lookups(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {
-  const auto tree = prove_fraction_tree<D>(channel_, leaves(table_ids, fp), log_leaves(c_.lookup_blocks()));
-  auto claim = lookup_claim<D>(functionals_, c_, segment_, table_ids, fp, tree.point);
+Ext<D> SegmentProver<D>::prove_lookups(const LookupTree& of, std::span<const uint32_t> table_ids,
+                                       const Fingerprint<D>& fp) {
+  const auto tree = prove_fraction_tree<D>(channel_, leaves(of, table_ids, fp), log_leaves(of.blocks));
+  auto claim = lookup_claim<D>(functionals_, c_, of, segment_, table_ids, fp, tree.point);
   claims_.add(std::move(claim.claim), tree.q - claim.known);
-  return tree.fraction - Ext<D>(F(absent_leaves(c_)));
+  return tree.fraction - Ext<D>(F(absent_leaves(of)));
 }
 
 template <int D>
 Ext<D> SegmentProver<D>::prove(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp,
                                const std::function<void(const char*)>& lap) {
+  for (const Output& o : c_.outputs) send_output(o);
   const auto [rows, cols] = output_bits(c_);
   rho_.rows = channel_.challenges("segment.rows", rows);
   rho_.cols = channel_.challenges("segment.cols", cols);
@@ -358,7 +367,11 @@ Ext<D> SegmentProver<D>::prove(std::span<const uint32_t> table_ids, const Finger
   for (const RowSum& r : c_.row_sums)
     add(row_sum_claim<D>(functionals_, c_, segment_, r, rho_), Ext<D>::zero());
   for (const Total& t : c_.totals) send_total(t);
-  const Ext<D> fraction = prove_lookups(table_ids, fp);
+  for (size_t k = 0; k < c_.outputs.size(); ++k)
+    add(output_claim<D>(functionals_, c_, segment_, c_.outputs[k], rho_),
+        output_value<D>(outputs_[k], c_.wires[c_.outputs[k].wire], rho_));
+  Ext<D> fraction;
+  for (const LookupTree& tree : lookup_trees(c_)) fraction += prove_lookups(tree, table_ids, fp);
   lap("lookups");
   return fraction;
 }

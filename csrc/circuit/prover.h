@@ -29,9 +29,10 @@ class SegmentProver {
   GridProver<D> einsum_prover(const Einsum& e) const;
   GridProver<D> zero_check_prover(const ZeroCheck& z, const Ext<D>& lambda) const;
   Ext<D> einsum_output(const Einsum& e) const;
-  Fractions<D> leaves(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const;
+  Fractions<D> leaves(const LookupTree& of, std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const;
   void send_total(const Total& t);
-  Ext<D> prove_lookups(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp);
+  void send_output(const Output& o);
+  Ext<D> prove_lookups(const LookupTree& of, std::span<const uint32_t> table_ids, const Fingerprint<D>& fp);
 
   void add(std::pair<Claim<D>, Ext<D>> claim, const Ext<D>& value) {
     claims_.add(std::move(claim.first), value - claim.second);
@@ -44,6 +45,7 @@ class SegmentProver {
   Functionals<D> functionals_;
   Claims& claims_;
   OutputPoint<D> rho_;
+  std::vector<std::vector<F>> outputs_;
 };
 
 // Row i of a polynomial of degree one over a domain: values[0..cols).

@@ -47,6 +47,7 @@ std::pair<size_t, size_t> output_bits(const Circuit& c) {
   for (const ZeroCheck& z : c.zero_checks) need(z.domain.rows, z.domain.cols);
   for (const Linear& l : c.linears) need(l.domain.rows, l.domain.cols);
   for (const RowSum& r : c.row_sums) need(c.wires[r.x].rows, 1);
+  for (const Output& o : c.outputs) need(c.wires[o.wire].rows, c.wires[o.wire].cols);
   for (const Einsum& e : c.einsums) {
     const Wire& out = c.wires[e.out];
     if (e.kind == EinsumKind::kRowDot)
@@ -55,6 +56,20 @@ std::pair<size_t, size_t> output_bits(const Circuit& c) {
       need(out.rows, out.cols);
   }
   return {rows, cols};
+}
+
+std::vector<LookupTree> lookup_trees(const Circuit& c) {
+  std::vector<LookupTree> out(1);
+  for (size_t k = 0; k < c.lookups.size(); ++k) {
+    const Domain& d = c.lookups[k].domain;
+    if (out.back().end != out.back().begin && out.back().blocks + d.blocks() > kTreeBlocks)
+      out.push_back({k, k, 0, 0});
+    LookupTree& tree = out.back();
+    tree.end = k + 1;
+    tree.blocks += d.blocks();
+    tree.lookups += d.existing_cells();
+  }
+  return out;
 }
 
 bool same_operand(const Operand& a, const Operand& b) {
@@ -229,6 +244,28 @@ std::pair<Claim<D>, Ext<D>> total_claim(const Functionals<D>& f, const Circuit& 
 }
 
 template <int D>
+std::pair<Claim<D>, Ext<D>> output_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
+                                         const Output& o, const OutputPoint<D>& rho) {
+  auto claim = named<D>(segment, o.name);
+  const Domain d = shape_of(c.wires[o.wire]);
+  const auto w = matrix_weights<D>(rho.rows_for(d.rows), rho.cols_for(d.cols), d);
+  const Ext<D> known = f.add_wire(claim, o.wire, Ext<D>::one(), d, w);
+  return {std::move(claim), known};
+}
+
+template <int D>
+Ext<D> output_value(std::span<const F> cells, const Wire& wire, const OutputPoint<D>& rho) {
+  const Vec<D> rows = eq_vector<D>(rho.rows_for(wire.rows)), cols = eq_vector<D>(rho.cols_for(wire.cols));
+  Ext<D> total;
+  for (size_t i = 0; i < wire.rows; ++i) {
+    Ext<D> line;
+    for (size_t j = 0; j < wire.cols; ++j) line += cols[j] * cells[i * wire.cols + j];
+    total += rows[i] * line;
+  }
+  return total;
+}
+
+template <int D>
 std::shared_ptr<const LeafWeights<D>> leaf_weights(std::span<const Ext<D>> point) {
   auto w = std::make_shared<LeafWeights<D>>();
   w->low = eq_vector<D>(point.first(kLogBlock));
@@ -238,14 +275,14 @@ std::shared_ptr<const LeafWeights<D>> leaf_weights(std::span<const Ext<D>> point
 }
 
 template <int D>
-LookupClaim<D> lookup_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
-                            std::span<const uint32_t> table_ids, const Fingerprint<D>& fp,
-                            std::span<const Ext<D>> point) {
+LookupClaim<D> lookup_claim(const Functionals<D>& f, const Circuit& c, const LookupTree& tree,
+                            std::string_view segment, std::span<const uint32_t> table_ids,
+                            const Fingerprint<D>& fp, std::span<const Ext<D>> point) {
   LookupClaim<D> out{named<D>(segment, "lookup"), {}};
   Ext<D> all_exist;
   CellWeights<D> w;
   w.leaves = leaf_weights<D>(point);
-  for (const Lookup& l : c.lookups) {
+  for (const Lookup& l : std::span(c.lookups).subspan(tree.begin, tree.end - tree.begin)) {
     const Ext<D> exists = indicator(l.domain, w);
     all_exist += exists;
     out.known += exists * (fp.alpha - Ext<D>(F(table_ids[l.table])));
@@ -287,10 +324,13 @@ Ext<D> evaluate_public(const Public& p, uint32_t divisor, const Domain& d, const
       const Functionals<D>&, const Circuit&, std::string_view, const RowSum&, const OutputPoint<D>&);    \
   template std::pair<Claim<D>, Ext<D>> total_claim<D>(const Functionals<D>&, const Circuit&,             \
                                                       std::string_view, const Total&);                   \
+  template std::pair<Claim<D>, Ext<D>> output_claim<D>(                                                  \
+      const Functionals<D>&, const Circuit&, std::string_view, const Output&, const OutputPoint<D>&);    \
+  template Ext<D> output_value<D>(std::span<const F>, const Wire&, const OutputPoint<D>&);               \
   template std::shared_ptr<const LeafWeights<D>> leaf_weights<D>(std::span<const Ext<D>>);               \
-  template LookupClaim<D> lookup_claim<D>(const Functionals<D>&, const Circuit&, std::string_view,       \
-                                          std::span<const uint32_t>, const Fingerprint<D>&,              \
-                                          std::span<const Ext<D>>);                                      \
+  template LookupClaim<D> lookup_claim<D>(const Functionals<D>&, const Circuit&, const LookupTree&,      \
+                                          std::string_view, std::span<const uint32_t>,                   \
+                                          const Fingerprint<D>&, std::span<const Ext<D>>);               \
   template Ext<D> evaluate_public<D>(const Public&, uint32_t, const Domain&, const EndPoint<D>&)
 ASSAY_INSTANTIATE(2);
 ASSAY_INSTANTIATE(3);

@@ -97,6 +97,13 @@ template <int D>
 std::pair<Claim<D>, Ext<D>> total_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
                                         const Total& t);
 
+// An output's cells at rho, sent before rho was drawn; the value is theirs minus the second result.
+template <int D>
+std::pair<Claim<D>, Ext<D>> output_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
+                                         const Output& o, const OutputPoint<D>& rho);
+template <int D>
+Ext<D> output_value(std::span<const F> cells, const Wire& wire, const OutputPoint<D>& rho);
+
 // ---- lookups ----
 
 // alpha - fingerprint of a row of a table: id + beta c_0 + beta^2 c_1 + ...
@@ -113,7 +120,18 @@ struct Fingerprint {
 template <int D>
 std::shared_ptr<const LeafWeights<D>> leaf_weights(std::span<const Ext<D>> point);
 
-// All lookups of a segment in one claim: it has the value  q - known  where q is the claim on the leaves'
+// Lookups [begin, end) of a segment, whose leaves one tree adds up: consecutive ones of at most 2^15 blocks of
+// leaves in all (or a single one), so that a tree's memory does not grow with its segment. Without lookups
+// there is one tree of none.
+inline constexpr size_t kTreeBlocks = size_t{1} << 15;
+struct LookupTree {
+  size_t begin = 0, end = 0;
+  size_t blocks = 0;
+  uint64_t lookups = 0;  // leaves that exist
+};
+std::vector<LookupTree> lookup_trees(const Circuit& c);
+
+// All lookups of a tree in one claim: it has the value  q - known  where q is the claim on the leaves'
 // denominators.
 template <int D>
 struct LookupClaim {
@@ -121,16 +139,16 @@ struct LookupClaim {
   Ext<D> known;
 };
 template <int D>
-LookupClaim<D> lookup_claim(const Functionals<D>& f, const Circuit& c, std::string_view segment,
-                            std::span<const uint32_t> table_ids, const Fingerprint<D>& fp,
-                            std::span<const Ext<D>> point);
+LookupClaim<D> lookup_claim(const Functionals<D>& f, const Circuit& c, const LookupTree& tree,
+                            std::string_view segment, std::span<const uint32_t> table_ids,
+                            const Fingerprint<D>& fp, std::span<const Ext<D>> point);
 
 // The number of leaves of a tree over so many blocks, as a power of two (at least one block).
 inline unsigned log_leaves(size_t blocks) { return kLogBlock + log2_ceil(blocks); }
 
-// Leaves of a segment's tree that are no lookup: 1/1 each.
-inline uint64_t absent_leaves(const Circuit& c) {
-  return (uint64_t{1} << log_leaves(c.lookup_blocks())) - c.lookup_count();
+// Leaves of a tree that are no lookup: 1/1 each.
+inline uint64_t absent_leaves(const LookupTree& tree) {
+  return (uint64_t{1} << log_leaves(tree.blocks)) - tree.lookups;
 }
 
 // ---- public values ----

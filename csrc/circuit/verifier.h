@@ -9,6 +9,7 @@
 //                      q(z) = 1 elsewhere, so that the absent leaves add their number to the sum
 //   (C.7) total        public output = sum over existing cells of x[i, j]
 //   (C.8) t = a b for the first two of a monomial's three operands; the monomial is then t c
+//   (C.9) output       out(rho_rows, rho_cols) = x(rho_rows, rho_cols), all cells of out sent before rho
 #pragma once
 
 #include "circuit/relations.h"
@@ -33,12 +34,16 @@ class SegmentVerifier {
 
   // Returns the segment's share F of the lookup sum.
   Value verify(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {
+    for (const Output& o : c_.outputs) receive_output(o);
     draw_output_point();
     verify_products();
     for (const Linear& l : c_.linears) settle(linear_claim<D>(functionals_, segment_, l, rho_));
     for (const RowSum& r : c_.row_sums) settle(row_sum_claim<D>(functionals_, c_, segment_, r, rho_));
     for (const Total& t : c_.totals) receive_total(t);
-    return verify_lookups(table_ids, fp);
+    for (size_t k = 0; k < c_.outputs.size(); ++k) settle_output(k);
+    Value sum{};
+    for (const LookupTree& tree : lookup_trees(c_)) sum = sum + verify_lookups(tree, table_ids, fp);
+    return sum;
   }
 
  private:
@@ -64,6 +69,25 @@ class SegmentVerifier {
     channel_.require(value < kModulus, "format.field", where, "a field element is not canonical");
     totals_.emplace_back(t.name, value);
     add(total_claim<D>(functionals_, c_, segment_, t), Value{} + Ext<D>(F(value)));
+  }
+
+  // Before rho: who knew it could send other cells that agree at rho.
+  void receive_output(const Output& o) {
+    const Where where{segment_, o.name};
+    const Wire& wire = c_.wires[o.wire];
+    const size_t n = size_t{wire.rows} * wire.cols;
+    Reader bytes(channel_.receive_bytes("output", n * sizeof(uint64_t), where));
+    std::vector<F>& cells = outputs_.emplace_back(o.name, std::vector<F>()).second;
+    for (size_t k = 0; k < n; ++k) {
+      const uint64_t value = bytes.u64();
+      channel_.require(value < kModulus, "format.field", where, "a field element is not canonical");
+      cells.push_back(F(value));
+    }
+  }
+  void settle_output(size_t k) {
+    const Output& o = c_.outputs[k];
+    const Ext<D> value = output_value<D>(outputs_[k].second, c_.wires[o.wire], rho_);
+    add(output_claim<D>(functionals_, c_, segment_, o, rho_), Value{} + value);
   }
 
   void verify_products() {
@@ -161,18 +185,19 @@ class SegmentVerifier {
     return known;
   }
 
-  Value verify_lookups(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {
+  Value verify_lookups(const LookupTree& of, std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) {
     const Where where{segment_, "lookup"};
-    const auto tree = verify_fraction_tree<Channel>(channel_, where, log_leaves(c_.lookup_blocks()));
-    auto leaves = lookup_claim<D>(functionals_, c_, segment_, table_ids, fp, tree.point);
+    const auto tree = verify_fraction_tree<Channel>(channel_, where, log_leaves(of.blocks));
+    auto leaves = lookup_claim<D>(functionals_, c_, of, segment_, table_ids, fp, tree.point);
     channel_.require_zero(tree.p - Ext<D>::one(), "lookup.numerator", where, "a leaf's numerator is not one");
     claims_.add(std::move(leaves.claim), tree.q - leaves.known);
-    return tree.fraction - Ext<D>(F(absent_leaves(c_)));
+    return tree.fraction - Ext<D>(F(absent_leaves(of)));
   }
 
  public:
   // The public outputs, in the order of the circuit.
   const std::vector<std::pair<std::string, uint64_t>>& totals() const { return totals_; }
+  const std::vector<std::pair<std::string, std::vector<F>>>& outputs() const { return outputs_; }
 
  private:
   Channel& channel_;
@@ -182,6 +207,7 @@ class SegmentVerifier {
   Claims& claims_;
   OutputPoint<D> rho_;
   std::vector<std::pair<std::string, uint64_t>> totals_;
+  std::vector<std::pair<std::string, std::vector<F>>> outputs_;
 };
 
 }  // namespace assay

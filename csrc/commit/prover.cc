@@ -169,10 +169,18 @@ void ProverCommitment::commit(const ReedSolomon& rs, size_t keep_bytes) {
                                         : part_digests(code_, rs, parts_[p], p, key_);
   });
   tree_.emplace(leaf_digests(digests));
+  root_ = tree_->root();
+}
+
+void ProverCommitment::use_leaves(std::span<const Digest> leaves) {
+  if (!tree_) root_ = MerkleTree({leaves.begin(), leaves.end()}).root();
+  tree_.reset();
+  leaves_ = leaves;
 }
 
 void ProverCommitment::restore(std::vector<Digest> leaves, std::vector<std::span<const Digest>> digests) {
   tree_.emplace(std::move(leaves));
+  root_ = tree_->root();
   digests_ = std::move(digests);
 }
 
@@ -228,7 +236,8 @@ std::vector<uint8_t> ProverCommitment::open_columns(const ReedSolomon& rs, const
       const Digest d = hash.finish();
       put(d.data(), d.size());
     }
-  for (const Digest& d : tree_->open(columns)) put(d.data(), d.size());
+  const auto siblings = tree_ ? tree_->open(columns) : MerkleTree({leaves_.begin(), leaves_.end()}).open(columns);
+  for (const Digest& d : siblings) put(d.data(), d.size());
   return out;
 }
 

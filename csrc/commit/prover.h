@@ -77,8 +77,12 @@ class ProverCommitment {
   const std::string& name() const { return name_; }
   const std::vector<PartCells>& parts() const { return parts_; }
   const PrgKey& key() const { return key_; }
-  const Digest& root() const { return tree_->root(); }
-  std::span<const Digest> leaves() const { return tree_->leaves(); }
+  // Leaves that someone else keeps, of a commitment just made or made by an earlier run; the tree is built when
+  // columns are opened.
+  void use_leaves(std::span<const Digest> leaves);
+
+  const Digest& root() const { return root_; }
+  std::span<const Digest> leaves() const { return tree_ ? tree_->leaves() : leaves_; }
 
   // The bytes OpeningVerifier::read_columns reads.
   std::vector<uint8_t> open_columns(const ReedSolomon& rs, const std::vector<bool>& opened,
@@ -91,7 +95,9 @@ class ProverCommitment {
   CodeParams code_;
   std::vector<PartCells> parts_;
   PrgKey key_;
-  std::optional<MerkleTree> tree_;
+  Digest root_{};
+  std::optional<MerkleTree> tree_;                   // or, built when it is needed, from
+  std::span<const Digest> leaves_;
   std::vector<std::span<const Digest>> digests_;     // per part; empty: recompute
   std::vector<std::span<const uint8_t>> codewords_;  // stored, per part
   std::vector<Buffer<F>> kept_;                      // in memory, per part, row by row

@@ -6,9 +6,9 @@ namespace assay {
 namespace {
 
 constexpr std::string_view kMagic = "ASSAY";
-constexpr uint32_t kVersion = 1;  // of both files
+constexpr uint32_t kVersion = 2;  // of both files
 constexpr uint64_t kHeadCap = 256;
-constexpr uint64_t kProofCaps[] = {kHeadCap, uint64_t{2} << 20, uint64_t{1} << 30};
+constexpr uint64_t kProofCaps[] = {kHeadCap, uint64_t{1} << 24, uint64_t{1} << 30};
 constexpr uint64_t kStatementCaps[] = {kHeadCap, uint64_t{1} << 24, uint64_t{1} << 30};
 constexpr Where kFile{"", "file"};
 
@@ -39,7 +39,7 @@ std::vector<Bytes> sections(Bytes file, std::string_view kind, std::span<const u
   require(file.size() >= kMagic.size() + kind.size() && starts_with(kMagic) && starts_with(kind),
           "format.kind", "this is another kind of file");
   require(in.remaining() >= sizeof(uint32_t), "format.truncated", "the file ends within its head");
-  require(in.u32() == kVersion, "format.version", "this program reads version 1");
+  require(in.u32() == kVersion, "format.version", "this program reads version 2");
   std::vector<Bytes> out;
   for (const uint64_t cap : caps) {
     require(in.remaining() >= sizeof(uint64_t), "format.truncated", "the file ends before a section");
@@ -99,13 +99,18 @@ Statement read_instance(Reader& in, Reader& circuits) {
   const Bytes instance = long_bytes(in);
   s.instance.assign(instance.begin(), instance.end());
   s.weights = read_commitment(in);
-  s.boundaries = read_commitment(in);
-  for (size_t n = in.count(16 + sizeof(Digest)); n > 0; --n) {
+  const size_t members = in.count(1);
+  if (members > kMaxMembers) throw Malformed{"too many members in one proof"};
+  for (size_t n = members; n > 0; --n) {
+    Member& m = s.members.emplace_back();
+    if (in.u8() != 0) m.boundaries = read_commitment(in);
+  }
+  for (size_t n = in.count(20 + sizeof(Digest)); n > 0; --n) {
     std::string name = long_string(in);
     const Digest expected = digest(in);
     auto circuit = std::make_shared<const Circuit>(Circuit::decode(long_bytes(circuits)));
     if (circuit->digest != expected) throw Malformed{"a circuit is not the one of the segment " + name};
-    s.segments.push_back({std::move(name), std::move(circuit)});
+    s.segments.push_back({std::move(name), std::move(circuit), in.u32()});
   }
   return s;
 }

@@ -1,4 +1,4 @@
-// The two files of a verification, of version 1 [docs/spec/proof-format.md, docs/spec/files.md]: a proof, and
+// The two files of a verification, of version 2 [docs/spec/proof-format.md, docs/spec/files.md]: a proof, and
 // the statement that a client has written for itself.
 #pragma once
 
@@ -7,7 +7,7 @@
 namespace assay {
 
 // More is refused before it is read.
-inline constexpr uint64_t kMaxProofFile = (uint64_t{1} << 30) + (uint64_t{1} << 21) + 512;
+inline constexpr uint64_t kMaxProofFile = (uint64_t{1} << 30) + (uint64_t{1} << 24) + 512;
 inline constexpr uint64_t kMaxStatementFile = (uint64_t{1} << 30) + (uint64_t{1} << 24) + 512;
 
 // What a client expects of a proof.

@@ -33,6 +33,7 @@ class ProofVerifier {
                                         claims_);
       sum = sum + verifier.verify(plan_.table_ids(s), fp);
       out_.totals.push_back(verifier.totals());
+      out_.outputs.push_back(verifier.outputs());
     }
     const Value tables = verify_tables(fp);
     channel_.require_zero(sum - tables, "lookup.sum", Where{"", "lookup"},
@@ -70,7 +71,7 @@ class ProofVerifier {
     return d;
   }
   void receive_roots() {
-    roots_ = {plan_.statement().weights.root, plan_.statement().boundaries.root};
+    for (const LongLived* c : plan_.long_lived()) roots_.push_back(c->root);
     while (roots_.size() < plan_.stack().commitments().size()) roots_.push_back(receive_root());
     if constexpr (Channel::hiding) {
       mask_root_ = receive_root();

@@ -7,6 +7,8 @@
 #include "circuit/prover.h"
 #include "commit/prover_mask.h"
 #include "system/proof_verifier.h"
+#include "system/prover_replay.h"
+#include "system/prover_work.h"
 #include "zk/prover.h"
 
 namespace assay {
@@ -75,11 +77,18 @@ class Multiplicities {
   std::vector<int32_t> counts_;
 };
 
+// The integers of one segment, in memory or in the work folder.
+struct SegmentCells {
+  Witness witness;
+  MappedFile file;
+};
+
 template <int D>
 class ProofProver {
  public:
-  ProofProver(const Plan& plan, const ProverCommitment& weights, const ProverCommitment& boundaries,
-              const PrgKey& seed, const ProveOptions& options)
+  ProofProver(const Plan& plan, const ProverCommitment& weights,
+              std::span<const ProverCommitment* const> boundaries, const PrgKey& seed,
+              const ProveOptions& options)
       : plan_(plan),
         statement_(plan.statement()),
         options_(options),
@@ -88,29 +97,41 @@ class ProofProver {
         channel_(transcript_),
         rs_(statement_.code.message(), statement_.code.log_coset, statement_.code.cosets),
         clock_(out_.seconds),
-        commitments_{&weights, &boundaries} {}
+        commitments_{&weights},
+        counter_(plan) {
+    commitments_.insert(commitments_.end(), boundaries.begin(), boundaries.end());
+    check(commitments_.size() == plan.long_lived().size(), "a commitment for each recorded member");
+    if (!options.work.empty()) work_.emplace(options.work, work_key());
+  }
 
   ProveResult prove() {
     channel_.send_bytes("ledger.counter",
                         {reinterpret_cast<const uint8_t*>(&options_.counter), sizeof options_.counter});
-    for (size_t s = 0; s < statement_.segments.size(); ++s) commit_segment(s);
+    const size_t segments = statement_.segments.size();
+    for (size_t s = 0; s < segments; ++s) {
+      report("commit", s);
+      commit_segment(s);
+    }
     commit_multiplicities();
     if (statement_.hiding) commit_randomness();
     const Ext<D> alpha = channel_.challenge("lookup.alpha");
     const Ext<D> beta = channel_.challenge("lookup.beta");
     const Fingerprint<D> fp(alpha, beta);
-    for (size_t s = 0; s < statement_.segments.size(); ++s) {
-      SegmentProver<D> prover(channel_, statement_.segments[s].name, *statement_.segments[s].circuit,
-                              witnesses_[s], plan_.first_block(s), claims_);
-      prover.prove(plan_.table_ids(s), fp, [this](const char* step) { clock_.lap(step); });
+    for (size_t s = 0; s < segments; ++s) {
+      report("prove", s);
+      if (!resume_segment(s, fp)) prove_segment(s, fp);
+      cells_[s].file.release();
     }
     prove_tables(fp);
+    report("open", segments);
     send_combination<D>(channel_, plan_.stack(), commitments_, claims_, mask_ ? &*mask_ : nullptr);
+    const size_t claims = claims_.claims.size();
+    claims_ = {};
     clock_.lap("opening");
     if (statement_.hiding)
-      answer_constraints();
+      answer_constraints(claims);
     else
-      require_bits(plan_.sizes(claims_.claims.size()));
+      require_bits(plan_.sizes(claims));
     clock_.lap("constraints");
     open_columns();
     clock_.lap("opening");
@@ -119,6 +140,19 @@ class ProofProver {
   }
 
  private:
+  void report(const char* step, size_t segment) const {
+    if (options_.progress) options_.progress(step, segment, statement_.segments.size());
+  }
+
+  // No other proof's: each has a seed of its own.
+  Digest work_key() const {
+    Sha256 hash;
+    hash.update(seed_);
+    constexpr std::string_view kUse = "assay work folder";
+    hash.update({reinterpret_cast<const uint8_t*>(kUse.data()), kUse.size()});
+    return hash.finish();
+  }
+
   // Secret randomness of one commitment: fresh for each proof, and bound to everything absorbed so far.
   // A part's cells are not absorbed when its key is drawn: they go into it, so that two parts never share one.
   PrgKey derive_key(const PartCells& part = {}) {
@@ -131,84 +165,188 @@ class ProofProver {
     return hash.finish();
   }
 
+  // ---- pass 1 ----
+
   void commit_segment(size_t s) {
     const Circuit& c = *statement_.segments[s].circuit;
-    witnesses_.push_back(evaluate_segment(s, c));
-    check_boundaries(s, c);
-    if (!options_.self_check && options_.corrupt) options_.corrupt(s, witnesses_.back());
+    cells_.emplace_back();
+    if (!restore_cells(s)) {
+      cells_[s].witness = evaluate_segment(s, c);
+      check_boundaries(s, c);
+      if (!options_.self_check && options_.corrupt) options_.corrupt(s, cells_[s].witness);
+      keep_cells(s);
+    }
     clock_.lap("witness");
+    counter_.count(s, c, cells_[s].witness, options_.self_check);
+    clock_.lap("multiplicities");
     PartCells part;
     part.rows = plan_.witness(s).rows(statement_.code);
     for (size_t t = 0; t < c.tensors.size(); ++t) {
-      if (c.tensors[t].source != Source::kWitness) continue;
-      const TensorData& data = witnesses_[s].tensors[t];
+      if (!plan_.in_witness(s, t)) continue;
+      const TensorData& data = cells_[s].witness.tensors[t];
       part.slots.push_back(
           {plan_.witness(s).first_block[t], c.tensors[t].shape.blocks(), data.type(), data.data()});
     }
     out_.lookups += c.lookup_count();
     out_.committed_cells += c.witness_cells();
-    if (!plan_.has_witness(s)) return;
-    commit("witness of " + statement_.segments[s].name, std::move(part));
+    if (plan_.has_witness(s)) commit("witness of " + statement_.segments[s].name, std::move(part), s);
+    cells_[s].file.release();
   }
 
-  void commit(std::string name, PartCells part) {
+  void commit(std::string name, PartCells part, size_t segment) {
     const PrgKey key = derive_key(part);
     own_.push_back(std::make_unique<ProverCommitment>(std::move(name), statement_.code,
                                                       std::vector<PartCells>{std::move(part)}, key));
-    const size_t bytes = own_.back()->parts()[0].rows * rs_.length() * sizeof(F);
-    own_.back()->commit(rs_, keep_bytes_);
-    keep_bytes_ -= std::min(keep_bytes_, bytes);
-    commitments_.push_back(own_.back().get());
-    channel_.send_bytes("root", own_.back()->root());
+    ProverCommitment& made = *own_.back();
+    const std::string file = "leaves " + std::to_string(segment);
+    auto leaves = work_ ? work_->get(file, key) : std::nullopt;
+    if (!leaves) {
+      const size_t bytes = made.parts()[0].rows * rs_.length() * sizeof(F);
+      made.commit(rs_, keep_bytes_);
+      keep_bytes_ -= std::min(keep_bytes_, bytes);
+      if (work_) {
+        const std::span piece(reinterpret_cast<const uint8_t*>(made.leaves().data()), made.leaves().size_bytes());
+        leaves = work_->put(file, key, std::span(&piece, 1));
+      }
+    }
+    if (leaves) {
+      made.use_leaves({reinterpret_cast<const Digest*>(leaves->bytes().data()), rs_.length()});
+      leaves->release();
+      leaves_.push_back(std::move(*leaves));
+    }
+    commitments_.push_back(&made);
+    channel_.send_bytes("root", made.root());
     clock_.lap("commit");
   }
 
+  // The tensors of a segment that it fills itself, one after another in its file.
+  template <class Use>
+  void for_own_tensors(size_t s, Use use) const {
+    const Circuit& c = *statement_.segments[s].circuit;
+    for (size_t t = 0; t < c.tensors.size(); ++t)
+      if (c.tensors[t].source != Source::kWeight && plan_.owner(s, t).segment == s)
+        use(t, c.tensors[t]);
+  }
+  static size_t tensor_bytes(const Tensor& t) { return t.cells() * cell_size(t.type); }
+
+  void keep_cells(size_t s) {
+    if (!work_) return;
+    std::vector<std::span<const uint8_t>> pieces;
+    for_own_tensors(s, [&](size_t t, const Tensor& tensor) {
+      pieces.emplace_back(static_cast<const uint8_t*>(cells_[s].witness.tensors[t].data()), tensor_bytes(tensor));
+    });
+    view_cells(s, work_->put("cells " + std::to_string(s), transcript_.fingerprint(), pieces));
+  }
+  bool restore_cells(size_t s) {
+    if (!work_) return false;
+    auto file = work_->get("cells " + std::to_string(s), transcript_.fingerprint());
+    if (!file) return false;
+    const Circuit& c = *statement_.segments[s].circuit;
+    cells_[s].witness.tensors.resize(c.tensors.size());
+    view_cells(s, std::move(*file));
+    for (size_t t = 0; t < c.tensors.size(); ++t)
+      if (cells_[s].witness.tensors[t].empty()) cells_[s].witness.tensors[t] = TensorData(given(s, t, true));
+    return true;
+  }
+  // Blocks are 256 bytes or more, so that every tensor starts on a cache line.
+  void view_cells(size_t s, MappedFile file) {
+    size_t at = 0;
+    for_own_tensors(s, [&](size_t t, const Tensor& tensor) {
+      cells_[s].witness.tensors[t] = TensorData(Cells{tensor.type, file.bytes().data() + at, tensor.shape});
+      at += tensor_bytes(tensor);
+    });
+    cells_[s].file = std::move(file);
+  }
+
+  // Cells that a segment does not compute; those that are committed, or those to compute with.
+  Cells given(size_t s, size_t t, bool committed) const {
+    const Tensor& tensor = statement_.segments[s].circuit->tensors[t];
+    const auto replaced = options_.evaluate_with.find(tensor.name);
+    if (tensor.source == Source::kWeight && !committed && replaced != options_.evaluate_with.end())
+      return {tensor.type, replaced->second, tensor.shape};
+    const size_t member = statement_.segments[s].member;
+    if (const Slot* slot = plan_.slot(s, t); slot != nullptr) {
+      const size_t from = tensor.source == Source::kWeight ? 0 : plan_.boundaries(member);
+      return {tensor.type, slot_data(*commitments_[from], *slot), tensor.shape};
+    }
+    const Plan::Owner owner = plan_.owner(s, t);
+    if (owner.segment != s)
+      return {tensor.type, cells_[owner.segment].witness.tensors[owner.tensor].data(), tensor.shape};
+    const auto& advice = options_.advice;
+    if (member < advice.size())
+      if (const auto at = advice[member].find(tensor.name); at != advice[member].end())
+        return {at->second.type(), at->second.data(), at->second.shape()};
+    throw NotProvable{statement_.segments[s].name, tensor.name, "its cells are not at hand"};
+  }
+
   Witness evaluate_segment(size_t s, const Circuit& c) {
-    const auto cells = [&](const Tensor& t, bool committed) {
-      const size_t index = static_cast<size_t>(&t - c.tensors.data());
-      const Slot* slot = plan_.slot(s, index);
-      const auto replaced = options_.evaluate_with.find(t.name);
-      if (!committed && replaced != options_.evaluate_with.end())
-        return Cells{t.type, replaced->second, t.shape};
-      const ProverCommitment& from = *commitments_[t.source == Source::kWeight ? 0 : 1];
-      return Cells{t.type, slot_data(from, *slot), t.shape};
-    };
+    const auto index = [&](const Tensor& t) { return static_cast<size_t>(&t - c.tensors.data()); };
     try {
-      Witness w = evaluate(c, [&](const Tensor& t) { return cells(t, false); });
+      Witness w = evaluate(c, [&](const Tensor& t) { return given(s, index(t), false); });
       // What is proven is always about the committed cells.
       for (size_t t = 0; t < c.tensors.size(); ++t)
-        if (c.tensors[t].source == Source::kWeight) w.tensors[t] = TensorData(cells(c.tensors[t], true));
+        if (c.tensors[t].source == Source::kWeight) w.tensors[t] = TensorData(given(s, t, true));
       return w;
     } catch (const EvaluationError& e) {
       throw NotProvable{statement_.segments[s].name, e.relation, e.message};
     }
   }
 
-  // The computed output must be what was recorded.
+  // Computed boundaries must be what was recorded, or what another segment of the member computed.
   void check_boundaries(size_t s, const Circuit& c) {
     for (size_t t = 0; t < c.tensors.size(); ++t) {
-      if (c.tensors[t].source != Source::kBoundary) continue;
-      TensorData& computed = witnesses_[s].tensors[t];
-      const TensorData committed(
-          Cells{c.tensors[t].type, slot_data(*commitments_[1], *plan_.slot(s, t)), c.tensors[t].shape});
+      if (c.tensors[t].source != Source::kBoundary || plan_.in_witness(s, t)) continue;
+      TensorData& computed = cells_[s].witness.tensors[t];
+      const TensorData committed(given(s, t, true));
       if (options_.self_check &&
           std::memcmp(computed.data(), committed.data(), computed.cells() * cell_size(computed.type())) != 0)
         throw NotProvable{statement_.segments[s].name, c.tensors[t].name,
-                          "the recorded boundary is not what the registered model computes"};
+                          plan_.slot(s, t) != nullptr
+                              ? "the recorded boundary is not what the registered model computes"
+                              : "two segments compute it differently"};
     }
   }
 
   void commit_multiplicities() {
-    Multiplicities counter(plan_);
-    for (size_t s = 0; s < statement_.segments.size(); ++s)
-      counter.count(s, *statement_.segments[s].circuit, witnesses_[s], options_.self_check);
-    counts_ = counter.counts();
+    counts_ = counter_.counts();
     if (!options_.self_check && options_.corrupt_counts) options_.corrupt_counts(counts_);
     clock_.lap("multiplicities");
     PartCells part;
     part.rows = plan_.multiplicities().rows(statement_.code);
     part.slots.push_back({0, plan_.table_blocks(), CellType::kInt32, counts_.data()});
-    commit("multiplicities", std::move(part));
+    commit("multiplicities", std::move(part), statement_.segments.size());
+  }
+
+  // ---- pass 2 ----
+
+  void prove_segment(size_t s, const Fingerprint<D>& fp) {
+    const size_t before = channel_.bytes().size();
+    const Digest context = transcript_.fingerprint();
+    SegmentProver<D> prover(channel_, statement_.segments[s].name, *statement_.segments[s].circuit,
+                            cells_[s].witness, plan_.first_block(s), claims_);
+    prover.prove(plan_.table_ids(s), fp, [this](const char* step) { clock_.lap(step); });
+    if (!work_) return;
+    const std::span<const uint8_t> sent = channel_.bytes().subspan(before);
+    (void)work_->put("messages " + std::to_string(s), context, std::span(&sent, 1));
+    clock_.lap("files");
+  }
+
+  // Takes the messages of an earlier run, if it got that far. Their context is the transcript before them, so
+  // the statement, all commitments and all pads are those that they were made with.
+  bool resume_segment(size_t s, const Fingerprint<D>& fp) {
+    if (!work_) return false;
+    const auto file = work_->get("messages " + std::to_string(s), transcript_.fingerprint());
+    if (!file) return false;
+    const auto messages = file->content();
+    Reader reader(messages);
+    ReplayChannel<D> replay(transcript_, reader, channel_.pads());
+    SegmentVerifier<ReplayChannel<D>> verifier(replay, statement_.segments[s].name,
+                                               *statement_.segments[s].circuit, plan_.first_block(s), claims_);
+    (void)verifier.verify(plan_.table_ids(s), fp);
+    check(reader.remaining() == 0, "the messages of a segment are those that it sends");
+    channel_.resume(messages, replay.read());
+    clock_.lap("resume");
+    return true;
   }
 
   void prove_tables(const Fingerprint<D>& fp) {
@@ -260,7 +398,7 @@ class ProofProver {
   }
 
   // What the messages require of the pads is learnt by verifying them, until u.
-  void answer_constraints() {
+  void answer_constraints(size_t claims) {
     Transcript transcript(plan_.protocol(), "", plan_.instance());
     Reader reader(channel_.bytes());
     HidingChannel<D> channel(transcript, reader);
@@ -268,7 +406,7 @@ class ProofProver {
     verifier.verify_relations();
     verifier.receive_combination();
     check(channel.constraints().pads() == tableau_->shape().pads, "as many pads as messages");
-    require_bits(plan_.sizes(claims_.claims.size(), &tableau_->shape(), channel.constraints().count()));
+    require_bits(plan_.sizes(claims, &tableau_->shape(), channel.constraints().count()));
     const bool sent = channel.constraints().products() == tableau_->products() &&
                       tableau_->send_answers(channel_, channel.constraints(), options_.self_check);
     if (!sent) throw NotProvable{"", "constraints", "the proof's messages do not satisfy its relations"};
@@ -311,7 +449,10 @@ class ProofProver {
   std::vector<std::unique_ptr<ProverCommitment>> own_;
   std::optional<OpeningMask<D>> mask_;  // both in hiding proofs alone
   std::optional<TableauProver<D>> tableau_;
-  std::vector<Witness> witnesses_;
+  std::optional<WorkFolder> work_;
+  std::vector<SegmentCells> cells_;
+  std::vector<MappedFile> leaves_;
+  Multiplicities counter_;
   std::vector<int32_t> counts_;
   size_t keep_bytes_ = options_.keep_codeword_bytes;
   ClaimList<D, Ext<D>> claims_;
@@ -319,8 +460,9 @@ class ProofProver {
 
 }  // namespace
 
-ProveResult prove_body(const Plan& plan, const ProverCommitment& weights, const ProverCommitment& boundaries,
-                       const PrgKey& seed, const ProveOptions& options) {
+ProveResult prove_body(const Plan& plan, const ProverCommitment& weights,
+                       std::span<const ProverCommitment* const> boundaries, const PrgKey& seed,
+                       const ProveOptions& options) {
   if (plan.statement().degree == 2) return ProofProver<2>(plan, weights, boundaries, seed, options).prove();
   return ProofProver<3>(plan, weights, boundaries, seed, options).prove();
 }

@@ -1,6 +1,7 @@
 // The top-level prover.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 
@@ -23,6 +24,15 @@ struct ProveOptions {
   // Cells used instead of the committed weights when the witness is computed, by tensor name (self_check
   // off).
   std::map<std::string, const int16_t*> evaluate_with;
+  // Cells of shared boundary tensors that no segment computes (a maximum over several segments), by member and
+  // tensor name.
+  std::vector<std::map<std::string, TensorData>> advice;
+  // A folder of this proof alone: the witness and the leaves of its commitments are kept there instead of in
+  // memory, and a run with the same seed, statement and counter goes on after the last segment that was finished.
+  // Empty: all in memory.
+  std::filesystem::path work;
+  // Told of each segment before its commitment ("commit") and its proof ("prove"), and of the opening ("open").
+  std::function<void(const char* step, size_t segment, size_t of)> progress;
   // Called with each segment's witness before it is committed, to change cells of it: for tests and
   // demonstrations of how a cheating prover is rejected (self_check off; else never called).
   std::function<void(size_t segment, Witness&)> corrupt;
@@ -46,8 +56,9 @@ struct NotProvable {
   std::string message;
 };
 
-// `seed` is fresh secret randomness of this proof alone.
-ProveResult prove_body(const Plan& plan, const ProverCommitment& weights, const ProverCommitment& boundaries,
-                       const PrgKey& seed, const ProveOptions& options);
+// `seed` is fresh secret randomness of this proof alone; `boundaries` are those of the recorded members, in order.
+ProveResult prove_body(const Plan& plan, const ProverCommitment& weights,
+                       std::span<const ProverCommitment* const> boundaries, const PrgKey& seed,
+                       const ProveOptions& options);
 
 }  // namespace assay

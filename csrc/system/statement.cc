@@ -44,6 +44,14 @@ void check_commitment(const LongLived& c, const CodeParams& code) {
   }
 }
 
+// A member without segments says nothing of what it names.
+void require_segments(const Statement& statement) {
+  if (statement.members.size() > kMaxMembers) throw Malformed{"too many members in one proof"};
+  std::vector<bool> used(statement.members.size());
+  for (const Segment& s : statement.segments) used[s.member] = true;
+  if (std::find(used.begin(), used.end(), false) != used.end()) throw Malformed{"a member without segments"};
+}
+
 class Writer {
  public:
   template <class T>
@@ -86,14 +94,17 @@ Plan::Plan(const Statement& statement) : statement_(&statement) {
   if (!(statement.required_bits >= 0 && statement.required_bits <= kMaxBits))  // also where that is no number
     throw Malformed{"no proof gives so many bits"};
   if (statement.segments.empty()) throw Malformed{"a proof needs at least one segment"};
-  for (const Segment& s : statement.segments)
+  for (const Segment& s : statement.segments) {
     if (s.circuit == nullptr) throw Malformed{"the segment " + s.name + " has no circuit"};
-  check_commitment(statement.weights, statement.code);
-  check_commitment(statement.boundaries, statement.code);
+    if (s.member >= statement.members.size()) throw Malformed{"the segment " + s.name + " has no member"};
+  }
+  require_segments(statement);
+  for (const LongLived* c : long_lived()) check_commitment(*c, statement.code);
   collect_tables();
-  place_witness();
   bind_slots();
+  place_witness();
   build_stack();
+  place_tensors();
 }
 
 void Plan::collect_tables() {
@@ -116,44 +127,75 @@ void Plan::collect_tables() {
   if (lookups > kMaxLookups) throw Malformed{"too many lookups in one proof"};
 }
 
+void Plan::bind_slots() {
+  shared_.resize(statement_->members.size());
+  for (size_t s = 0; s < statement_->segments.size(); ++s) {
+    const Segment& segment = statement_->segments[s];
+    const auto& recorded = statement_->members[segment.member].boundaries;
+    auto& slots = slots_.emplace_back();
+    auto& owners = owners_.emplace_back();
+    for (const Tensor& t : segment.circuit->tensors) {
+      owners.push_back({s, slots.size()});
+      slots.push_back(nullptr);
+      if (t.source == Source::kWeight)
+        slots.back() = find_slot(statement_->weights, t);
+      else if (t.source == Source::kBoundary && recorded)
+        slots.back() = find_slot(*recorded, t);
+      else if (t.source == Source::kBoundary)
+        bind_shared(s, slots.size() - 1);
+    }
+  }
+}
+
+// The first segment that names a boundary tensor has it.
+void Plan::bind_shared(size_t s, size_t tensor) {
+  const Tensor& t = statement_->segments[s].circuit->tensors[tensor];
+  if (t.shape.ragged.causal) throw Malformed{"the shared tensor " + t.name + " has missing cells"};
+  const auto [at, first] = shared_[statement_->segments[s].member].try_emplace(t.name, Owner{s, tensor});
+  const Owner owner = at->second;
+  const Tensor& found = statement_->segments[owner.segment].circuit->tensors[owner.tensor];
+  if (!first && (owner.segment == s || found.type != t.type || found.shape.rows != t.shape.rows ||
+                 found.shape.cols != t.shape.cols))
+    throw Malformed{"the shared tensor " + t.name + " has another shape in another segment"};
+  owners_[s][tensor] = owner;
+}
+
 void Plan::place_witness() {
-  for (const Segment& s : statement_->segments) {
+  for (size_t s = 0; s < statement_->segments.size(); ++s) {
     PartLayout& layout = witness_.emplace_back();
-    for (const Tensor& t : s.circuit->tensors) {
+    const auto& tensors = statement_->segments[s].circuit->tensors;
+    for (size_t t = 0; t < tensors.size(); ++t) {
       layout.first_block.push_back(layout.blocks);
-      if (t.source == Source::kWitness) layout.blocks += t.shape.blocks();
+      if (in_witness(s, t)) layout.blocks += tensors[t].shape.blocks();
       if (layout.blocks > kMaxStackBlocks) throw Malformed{"too many cells in one proof"};
     }
   }
 }
 
-void Plan::bind_slots() {
-  for (const Segment& s : statement_->segments) {
-    auto& slots = slots_.emplace_back();
-    for (const Tensor& t : s.circuit->tensors) {
-      if (t.source == Source::kWitness)
-        slots.push_back(nullptr);
-      else
-        slots.push_back(
-            find_slot(t.source == Source::kWeight ? statement_->weights : statement_->boundaries, t));
-    }
-  }
+std::vector<const LongLived*> Plan::long_lived() const {
+  std::vector<const LongLived*> out{&statement_->weights};
+  for (const Member& m : statement_->members)
+    if (m.boundaries) out.push_back(&*m.boundaries);
+  return out;
 }
 
-// Order: weights, boundaries, the witness of each segment that has one, multiplicities.
+// Order: weights, the recorded boundaries of each member, the witness of each segment that has one,
+// multiplicities.
 void Plan::build_stack() {
   const CodeParams& code = statement_->code;
   std::vector<CommitmentShape> shapes;
-  for (const LongLived* c : {&statement_->weights, &statement_->boundaries})
+  for (const LongLived* c : long_lived())
     shapes.push_back({c->name, c->part_rows, std::vector<bool>(c->part_rows.size())});
+  size_t recorded = 1;
+  for (const Member& m : statement_->members) boundaries_.push_back(m.boundaries ? recorded++ : 0);
   for (size_t s = 0; s < slots_.size(); ++s) {
-    const Circuit& circuit = *statement_->segments[s].circuit;
+    const Segment& segment = statement_->segments[s];
     for (size_t t = 0; t < slots_[s].size(); ++t)
       if (slots_[s][t] != nullptr)
-        shapes[circuit.tensors[t].source == Source::kWeight ? 0 : 1].opened[slots_[s][t]->part] = true;
+        shapes[commitment_of(segment, t)].opened[slots_[s][t]->part] = true;
     witness_commitment_.push_back(shapes.size());
     if (has_witness(s))
-      shapes.push_back({"witness of " + statement_->segments[s].name, {witness_[s].rows(code)}, {true}});
+      shapes.push_back({"witness of " + segment.name, {witness_[s].rows(code)}, {true}});
   }
   shapes.push_back({"multiplicities", {multiplicities_.rows(code)}, {true}});
   uint64_t rows = 0;
@@ -161,17 +203,24 @@ void Plan::build_stack() {
     for (size_t p = 0; p < c.part_rows.size(); ++p) rows += c.opened[p] ? c.part_rows[p] : 0;
   if (rows > kMaxStackBlocks / code.row_blocks()) throw Malformed{"too many cells in one proof"};
   stack_ = std::make_unique<Stack>(code, std::move(shapes));
+}
 
+size_t Plan::commitment_of(const Segment& segment, size_t tensor) const {
+  return segment.circuit->tensors[tensor].source == Source::kWeight ? 0 : boundaries_[segment.member];
+}
+
+void Plan::place_tensors() {
   for (size_t s = 0; s < slots_.size(); ++s) {
-    const Circuit& circuit = *statement_->segments[s].circuit;
     auto& first = first_block_.emplace_back();
     for (size_t t = 0; t < slots_[s].size(); ++t) {
-      const Slot* slot = slots_[s][t];
-      first.push_back(
-          slot == nullptr
-              ? stack_->first_block(witness_commitment_[s], 0) + witness_[s].first_block[t]
-              : stack_->first_block(circuit.tensors[t].source == Source::kWeight ? 0 : 1, slot->part) +
-                    slot->first_block);
+      if (const Slot* slot = slots_[s][t]; slot != nullptr) {
+        first.push_back(stack_->first_block(commitment_of(statement_->segments[s], t), slot->part) +
+                        slot->first_block);
+        continue;
+      }
+      const Owner at = owners_[s][t];
+      first.push_back(stack_->first_block(witness_commitment_[at.segment], 0) +
+                      witness_[at.segment].first_block[at.tensor]);
     }
   }
 }
@@ -201,7 +250,7 @@ ProofSizes Plan::sizes(size_t claims, const TableauShape* tableau, size_t constr
     const auto [rows, cols] = output_bits(c);
     z.output_bits += rows + cols;
     z.lookups += c.lookup_count();
-    tree(c.lookup_blocks());
+    for (const LookupTree& t : lookup_trees(c)) tree(t.blocks);
   }
   for (const Table* t : tables_) z.table_rows += t->rows;
   tree(multiplicities_.blocks);
@@ -226,11 +275,16 @@ std::vector<uint8_t> Plan::instance() const {
   w.number(s.required_bits);
   w.span(s.instance);
   w.commitment(s.weights);
-  w.commitment(s.boundaries);
+  w.number<uint32_t>(static_cast<uint32_t>(s.members.size()));
+  for (const Member& m : s.members) {
+    w.number<uint8_t>(m.boundaries ? 1 : 0);
+    if (m.boundaries) w.commitment(*m.boundaries);
+  }
   w.number<uint32_t>(static_cast<uint32_t>(s.segments.size()));
   for (const Segment& g : s.segments) {
     w.string(g.name);
     w.span(g.circuit->digest);
+    w.number(g.member);
   }
   return w.take();
 }

@@ -1,7 +1,9 @@
 // What a proof is about, and everything both sides derive from it before the first message.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 
 #include "circuit/relations.h"
 #include "commit/stack.h"
@@ -10,8 +12,8 @@
 
 namespace assay {
 
-inline constexpr std::string_view kHidingProtocol = "assay proof 1: sumcheck, LogUp-GKR, Ligero; hiding";
-inline constexpr std::string_view kPlainProtocol = "assay proof 1: sumcheck, LogUp-GKR, Ligero; not hiding";
+inline constexpr std::string_view kHidingProtocol = "assay proof 2: sumcheck, LogUp-GKR, Ligero; hiding";
+inline constexpr std::string_view kPlainProtocol = "assay proof 2: sumcheck, LogUp-GKR, Ligero; not hiding";
 
 // Where a tensor lies in a long-lived commitment.
 struct Slot {
@@ -28,12 +30,21 @@ struct LongLived {
   std::vector<uint32_t> part_rows;
   std::vector<Slot> slots;
 };
+// One statement of a batch: some layers between the recorded boundaries of a request, or a forward pass. Where
+// nothing was recorded its segments are joined by tensors of the proof: a boundary tensor then lies in the
+// witness of the first segment that names it, and later ones read those same cells.
+struct Member {
+  std::optional<LongLived> boundaries;
+};
 struct Segment {
   std::string name;
   std::shared_ptr<const Circuit> circuit;
+  uint32_t member = 0;
 };
 
-// A batch of segments over the same commitments: one transcript, one opening.
+inline constexpr size_t kMaxMembers = 4096;
+
+// A batch of members over the same weights: one transcript, one opening.
 struct Statement {
   int degree = 3;
   bool hiding = true;
@@ -41,7 +52,7 @@ struct Statement {
   double required_bits = 128;
   std::vector<uint8_t> instance;  // whatever else the proof is bound to, in canonical form
   LongLived weights;
-  LongLived boundaries;
+  std::vector<Member> members;
   std::vector<Segment> segments;
 };
 
@@ -72,7 +83,21 @@ class Plan {
   size_t multiplicity_block() const;
   bool has_witness(size_t segment) const { return witness_[segment].blocks != 0; }
   std::string_view protocol() const { return statement_->hiding ? kHidingProtocol : kPlainProtocol; }
+  // The place in a long-lived commitment of a segment's weights and recorded boundaries (others: none).
   const Slot* slot(size_t segment, size_t tensor) const { return slots_[segment][tensor]; }
+  // The segment in whose witness a tensor lies, and its number there; of a slot, the segment itself.
+  struct Owner {
+    size_t segment;
+    size_t tensor;
+  };
+  Owner owner(size_t segment, size_t tensor) const { return owners_[segment][tensor]; }
+  bool in_witness(size_t segment, size_t tensor) const {
+    return slot(segment, tensor) == nullptr && owner(segment, tensor).segment == segment;
+  }
+  // The commitment of a member's boundaries in the stack; there is one only if they were recorded.
+  size_t boundaries(size_t member) const { return boundaries_[member]; }
+  // Commitments that the statement names: their roots are known, and come first in the stack.
+  std::vector<const LongLived*> long_lived() const;
 
   // With the tableau and the number of its constraints if the proof is hiding.
   ProofSizes sizes(size_t claims, const TableauShape* tableau = nullptr, size_t constraints = 0) const;
@@ -82,9 +107,12 @@ class Plan {
 
  private:
   void collect_tables();
-  void place_witness();
   void bind_slots();
+  void bind_shared(size_t segment, size_t tensor);
+  void place_witness();
   void build_stack();
+  void place_tensors();
+  size_t commitment_of(const Segment& segment, size_t tensor) const;
 
   const Statement* statement_;
   std::vector<const Table*> tables_;
@@ -92,6 +120,9 @@ class Plan {
   PartLayout multiplicities_;
   std::vector<PartLayout> witness_;
   std::vector<std::vector<const Slot*>> slots_;
+  std::vector<std::vector<Owner>> owners_;
+  std::vector<std::map<std::string, Owner>> shared_;  // by member: boundary tensors of the proof
+  std::vector<size_t> boundaries_;
   std::vector<std::vector<size_t>> first_block_;
   std::vector<size_t> witness_commitment_;  // by segment; of none, anything
   std::unique_ptr<Stack> stack_;

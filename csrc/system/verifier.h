@@ -11,8 +11,9 @@ struct Verified {
   uint64_t counter = 0;  // of the prover's ledger
   double bits = 0;
   std::vector<SecurityTerm> terms;
-  // Per segment: the public outputs of its circuit.
+  // Per segment: what its circuit makes public.
   std::vector<std::vector<std::pair<std::string, uint64_t>>> totals;
+  std::vector<std::vector<std::pair<std::string, std::vector<F>>>> outputs;  // cell by cell
 };
 
 // Checks a proof's body against the statement that the caller expects; nothing of the statement is taken from

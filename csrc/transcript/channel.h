@@ -75,6 +75,14 @@ class ProverChannel {
   // Not absorbed: bytes that only answer already fixed challenges (the opened columns, at the very end).
   void append(std::span<const uint8_t> bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
 
+  // Messages of an earlier run of this proof, which the transcript has absorbed already.
+  void resume(std::span<const uint8_t> bytes, size_t messages) {
+    append(bytes);
+    sent_ += messages;
+  }
+  // Of the next message on; none where nothing is padded.
+  std::span<const Ext<D>> pads() const { return pads_.subspan(hiding_ ? sent_ : 0); }
+
   Ext<D> challenge(std::string_view label) { return transcript_.challenge<D>(label); }
   std::vector<Ext<D>> challenges(std::string_view label, size_t n) {
     std::vector<Ext<D>> out(n);

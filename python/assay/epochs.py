@@ -1,13 +1,12 @@
 """What the proofs of an epoch are about: a registration (weights in range), a refresh (the same weights).
 
 Both are about all weights of a public file, cut into segments (`layout.chunks`), over the extension of
-degree 3 whatever the profile: 2^28 lookups do not fit the bits of degree 2. Only one of the two long-lived
-places is needed for a registration; the other holds the *empty commitment*, which has no parts.
+degree 3 whatever the profile: 2^28 lookups do not fit the bits of degree 2. Either is a batch of one
+member; in a refresh the commitment of the epoch before takes the place of boundaries.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -44,8 +43,7 @@ def registration_statement(public: PublicModel) -> Statement:
     require_provable(public.layout)
     pieces = chunks(public.layout)
     fields = {"scope": REGISTRATION, "weight_range": list(WEIGHT_RANGE)}
-    nothing = long_lived("boundaries", empty_root(public.code.length), Layout((), ()))
-    return _statement(public, fields, pieces, registration.ranged, nothing)
+    return _statement(public, fields, pieces, registration.ranged, None)
 
 
 def refresh_statement(public: PublicModel, before: PublicModel) -> Statement:
@@ -81,7 +79,11 @@ def require_successor(public: PublicModel, before: PublicModel) -> None:
 
 
 def _statement(
-    public: PublicModel, own: dict[str, Any], pieces: _Chunks, build: _Circuit, other: _core.LongLived
+    public: PublicModel,
+    own: dict[str, Any],
+    pieces: _Chunks,
+    build: _Circuit,
+    before: _core.LongLived | None,
 ) -> Statement:
     from assay import _core
 
@@ -106,8 +108,8 @@ def _statement(
             required_bits=float(public.profile.bits),
             instance=instance,
             weights=long_lived("weights", public.root, _layout(public.layout, pieces)),
-            boundaries=other,
-            segments=circuits,
+            members=[before],
+            segments=[(name, circuit, 0) for name, circuit in circuits],
             hiding=True,
         )
     except _core.Malformed as error:
@@ -130,22 +132,3 @@ def _layout(layout: Layout, pieces: _Chunks, prefix: str = "") -> Layout:
     """A layout with the cut slots in place of its own, their names prefixed."""
     slots = tuple(slot.renamed(prefix + slot.name) for piece in pieces for slot in piece)
     return Layout(layout.parts, slots)
-
-
-def empty_root(length: int) -> bytes:
-    """The root of the commitment without parts: all leaves are SHA-256(0x01)."""
-    node = last = empty_leaf()  # all nodes of a level but the last are equal
-    while length > 1:
-        up = _node(node, node)
-        last = _node(node, last) if length % 2 == 0 else last
-        node, length = up, -(-length // 2)
-    return last
-
-
-def empty_leaf() -> bytes:
-    """The leaf over no digests at all."""
-    return hashlib.sha256(b"\x01").digest()
-
-
-def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(left + right + b"\x03").digest()

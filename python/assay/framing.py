@@ -33,6 +33,7 @@ class Kind(Enum):
     RECORD = b"REC"
     PROOF = b"PRF"
     PRIVATE = b"REQ"
+    LOG = b"LOG"
     KEY = b"KEY"
     ATTEMPT = b"ATT"
     STATEMENT = b"STM"

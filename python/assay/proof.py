@@ -1,4 +1,4 @@
-"""Proof files, format version 1.
+"""Proof files, format version 2.
 
     proof = "ASSAYPRF" version(u32) head statement body, nothing after; each of the three is preceded by its
     length (u64)
@@ -17,9 +17,9 @@ from assay import framing
 from assay.errors import VerificationError
 from assay.framing import FormatError, Kind
 
-VERSION = 1
+VERSION = 2
 HEAD_CAP = 256
-STATEMENT_CAP = 2 << 20
+STATEMENT_CAP = 1 << 24
 BODY_CAP = 1 << 30
 FILE_CAP = HEAD_CAP + STATEMENT_CAP + BODY_CAP + 64
 

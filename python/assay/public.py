@@ -27,7 +27,7 @@ from assay.layout import MOST_PARTS, Layout, embedding_parts, weight_layout
 from assay.profiles import PROFILES, Code, Profile
 from assay.storage import read_file
 
-VERSION = 1
+VERSION = 2
 CAP = 16 << 20
 WEIGHT_RANGE = (-(1 << 15) + 1, (1 << 15) - 1)
 MOST_EPOCHS = 1 << 20
@@ -79,9 +79,9 @@ class PublicModel:
     """A registered model as clients see it.
 
     `scales` and `config` are the dictionaries of ModelScales and of the model's configuration.
-    `circuit_digest` covers the circuits of all layers over one token: two programs that agree on it build the
-    same circuits. `previous` is the hash of the public file of the epoch before, None in epoch 0. `proof` is
-    the SHA-256 of the epoch's proof file, empty before there is one.
+    `circuit_digest` covers the circuits of all layers, and of those around them, over one token: two programs
+    that agree on it build the same circuits. `previous` is the hash of the public file of the epoch before,
+    None in epoch 0. `proof` is the SHA-256 of the epoch's proof file, empty before there is one.
     """
 
     profile: Profile

@@ -1,32 +1,57 @@
-"""What a proof is about, built by whoever holds the public file and a challenge; never read from a proof.
+"""What a proof is about, built by whoever holds the public file and the challenges; never read from a proof.
+
+A proof is a batch of members: layers of one request between its recorded boundaries, or one request's forward
+pass from its tokens to its logits at some positions. All are of one public file, so of one root and epoch.
 
 The instance is the canonical CBOR of every field that a verifier compares; it goes into the transcript before
 anything else, together with code, commitments and circuit digests. Circuits are rebuilt from the public
-file's configuration and scales. A segment's `distance` is reserved: [0], the computed output boundary equals
-the recorded one.
+file's configuration and scales. What a forward pass opens of its record is the one thing that a verifier
+takes from a proof; it is checked against the record first (`assay.disclosure`).
+
+A layer's `distance` is reserved: [0], the computed output boundary equals the recorded one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from assay import framing
-from assay.audit.challenge import SCOPE, Challenge
-from assay.circuits import gemma3
-from assay.errors import ChallengeError, PublicFileError
-from assay.graph import CircuitError
+from assay.audit.challenge import FORWARD, LAYERS, Challenge
+from assay.audit.log import LogHead
+from assay.disclosure import Disclosure
+from assay.errors import ChallengeError
 from assay.layout import Layout, boundary_layout
+from assay.proof import STATEMENT_CAP
 from assay.public import PublicModel
+from assay.segments import Segment, embedding_rows, segments
 
 if TYPE_CHECKING:
     from assay import _core
 
-FORMAT = 1
+FORMAT = 2
 DISTANCE = (0,)
-MOST_TOKEN_LAYERS = 1 << 15
+MOST_MEMBERS = 256
+MOST_SEGMENTS = 1 << 12
+MOST_TOKEN_LAYERS = 1 << 16
 """Tokens times layers that one proof may cover: bounds what a verifier builds for a hostile record."""
+MOST_LOGITS = 1 << 28
+"""Positions times vocabulary that one proof may cover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One statement of a batch: what is asked, what it opens, its segments by the names of the transcript."""
+
+    challenge: Challenge
+    disclosure: Disclosure | None
+    segments: tuple[Segment, ...]
+    prefix: str
+
+    def name(self, segment: Segment) -> str:
+        """A segment as errors and transcripts name it; in a batch of several with its member's number."""
+        return self.prefix + segment.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +61,36 @@ class Statement:
     fields: dict[str, Any]
     instance: bytes
     core: _core.Statement
+    members: tuple[Member, ...] = ()
+    circuits: tuple[_core.Circuit, ...] = ()
 
 
-def segment_name(layer: int) -> str:
-    """A layer as errors and transcripts name it."""
-    return f"layer {layer}"
+def build_statement(
+    public: PublicModel,
+    challenges: Sequence[Challenge],
+    *,
+    hiding: bool = True,
+    disclosures: Sequence[Disclosure | None] | None = None,
+) -> Statement:
+    """The statement that challenges ask for, in this order.
 
-
-def build_statement(public: PublicModel, challenge: Challenge, *, hiding: bool = True) -> Statement:
-    """The statement that a challenge asks for; raises `ChallengeError` if it is not about this model."""
+    Raises `ChallengeError` if they are not about this model, `VerificationError` if what is opened of a
+    record is not what it commits to.
+    """
     from assay import _core
 
-    check_challenge(public, challenge)
-    header = challenge.record
-    circuits = [circuit(public, layer, header.tokens) for layer in challenge.layers]
-    fields = statement_fields(public, challenge, [c.digest for c in circuits], hiding=hiding)
+    batch = members(public, challenges, disclosures)
+    circuits = [[segment.circuit() for segment in member.segments] for member in batch]
+    digests = [[circuit.digest for circuit in own] for own in circuits]
+    fields = statement_fields(public, batch, digests, hiding=hiding)
     instance = framing.encode(fields)
-    names = [segment_name(layer) for layer in challenge.layers]
-    boundaries = boundary_layout(public.config, public.code, header.tokens)
+    if len(instance) > STATEMENT_CAP:
+        raise _too_large(len(instance), STATEMENT_CAP, "bytes of a statement")
+    named = [
+        (member.name(segment), circuit, index)
+        for index, (member, own) in enumerate(zip(batch, circuits, strict=True))
+        for segment, circuit in zip(member.segments, own, strict=True)
+    ]
     try:
         core = _core.Statement(
             degree=public.profile.degree,
@@ -61,50 +98,125 @@ def build_statement(public: PublicModel, challenge: Challenge, *, hiding: bool =
             required_bits=float(public.profile.bits),
             instance=instance,
             weights=long_lived("weights", public.root, public.layout),
-            boundaries=long_lived("boundaries", header.boundaries_root, boundaries),
-            segments=list(zip(names, circuits, strict=True)),
+            members=[_boundaries(public, member) for member in batch],
+            segments=named,
             hiding=hiding,
         )
     except _core.Malformed as error:
         raise ChallengeError(
             "statement-malformed", f"no such statement can be proven: {error.args[0]}"
         ) from error
-    return Statement(fields, instance, core)
+    return Statement(fields, instance, core, batch, tuple(circuit for _, circuit, _ in named))
+
+
+def members(
+    public: PublicModel,
+    challenges: Sequence[Challenge],
+    disclosures: Sequence[Disclosure | None] | None = None,
+) -> tuple[Member, ...]:
+    """The members of a batch, all checked; needs no extension."""
+    opened = [None] * len(challenges) if disclosures is None else disclosures
+    _check_batch(public, challenges)
+    batch = []
+    for index, (challenge, disclosure) in enumerate(zip(challenges, opened, strict=True)):
+        check_challenge(public, challenge)
+        if challenge.scope == FORWARD:
+            if disclosure is None:
+                raise ChallengeError(
+                    "no-disclosure",
+                    "a statement about a forward pass needs the tokens and ids that its proof opens",
+                    hint="--proof FILE takes them from the proof, and checks them against the record",
+                )
+            disclosure.require(challenge, public.config["vocab_size"])
+        prefix = f"{index + 1}: " if len(challenges) > 1 else ""
+        own = tuple(segments(public, challenge, disclosure))
+        batch.append(Member(challenge, disclosure, own, prefix))
+    return tuple(batch)
 
 
 def statement_fields(
-    public: PublicModel, challenge: Challenge, digests: list[bytes], *, hiding: bool = True
+    public: PublicModel, batch: Sequence[Member], digests: Sequence[Sequence[bytes]], *, hiding: bool = True
 ) -> dict[str, Any]:
-    """Every field that a verifier compares."""
-    segments = [
-        {"name": segment_name(layer), "circuit": digest, "distance": list(DISTANCE)}
-        for layer, digest in zip(challenge.layers, digests, strict=True)
-    ]
+    """Every field that a verifier compares; `digests` are those of the circuits of each member's segments."""
     return {
         "format": FORMAT,
         "hiding": hiding,
         "profile": public.profile.name,
         "public": public.hash,
         "epoch": public.epoch,
+        "members": [_member_fields(member, own) for member, own in zip(batch, digests, strict=True)],
+    }
+
+
+def _member_fields(member: Member, digests: Sequence[bytes]) -> dict[str, Any]:
+    challenge = member.challenge
+    own: dict[str, Any] = {"distance": list(DISTANCE)} if challenge.scope == LAYERS else {}
+    opened = {} if member.disclosure is None else member.disclosure.to_dict()
+    return {
         "record": challenge.record.to_dict(),
         "record_root": challenge.record.hash,
         "nonce": challenge.nonce,
         "drawn": challenge.drawn,
-        "scope": SCOPE,
-        "layers": list(challenge.layers),
-        "segments": segments,
+        "scope": challenge.scope,
+        **challenge.asked,
+        "segments": [
+            {"name": member.name(segment), "circuit": digest, **own}
+            for segment, digest in zip(member.segments, digests, strict=True)
+        ],
+        **opened,
     }
+
+
+def _boundaries(public: PublicModel, member: Member) -> _core.LongLived | None:
+    """The commitment to the boundaries that a member's layers lie between; a forward pass has none."""
+    header = member.challenge.record
+    if member.challenge.scope == FORWARD:
+        return None
+    layout = boundary_layout(public.config, public.code, header.tokens)
+    return long_lived(f"{member.prefix}boundaries", header.boundaries_root, layout)
+
+
+def _check_batch(public: PublicModel, challenges: Sequence[Challenge]) -> None:
+    """Bounds what is built for a hostile record or challenge."""
+    if not challenges:
+        raise ChallengeError("no-challenge", "a statement is about at least one challenge")
+    counts = [public.num_layers if c.scope == FORWARD else len(c.layers) for c in challenges]
+    forward = sum(c.scope == FORWARD for c in challenges)
+    around = forward * (len(embedding_rows(public)) + 3)
+    token_layers = sum(c.record.tokens * count for c, count in zip(challenges, counts, strict=True))
+    logits = sum(len(c.positions) for c in challenges) * public.config["vocab_size"]
+    for found, most, what in (
+        (len(challenges), MOST_MEMBERS, "challenges"),
+        (sum(counts) + around, MOST_SEGMENTS, "segments"),
+        (token_layers, MOST_TOKEN_LAYERS, "layers times tokens"),
+        (logits, MOST_LOGITS, "positions times vocabulary"),
+    ):
+        if found > most:
+            raise _too_large(found, most, what)
+    _refuse_repeated(challenges)
+
+
+def _too_large(found: int, most: int, what: str) -> ChallengeError:
+    return ChallengeError(
+        "challenge-too-large",
+        f"{found} {what} are more than one proof may cover: {most}",
+        hint="ask for less, in several challenges and proofs",
+    )
+
+
+def _refuse_repeated(challenges: Sequence[Challenge]) -> None:
+    roots = [c.record.hash for c in challenges if c.scope == LAYERS]
+    if len(set(roots)) != len(roots):
+        raise ChallengeError(
+            "record-repeated",
+            "two challenges of a batch ask for layers of one record",
+            hint="ask for all of them in one challenge",
+        )
 
 
 def check_challenge(public: PublicModel, challenge: Challenge) -> None:
     """The record that a challenge is bound to was made with this registered model."""
     header = challenge.record
-    if header.tokens * len(challenge.layers) > MOST_TOKEN_LAYERS:
-        raise ChallengeError(
-            "challenge-too-large",
-            f"{len(challenge.layers)} layers over {header.tokens} tokens are more than one proof may cover",
-            hint="ask for fewer layers, in several challenges",
-        )
     if header.public != public.hash:
         raise ChallengeError(
             "record-of-another-model",
@@ -119,57 +231,13 @@ def check_challenge(public: PublicModel, challenge: Challenge) -> None:
         raise ChallengeError("record-mismatch", "the record has more tokens than the model's context")
     if not header.follows(public.config, public.code):
         raise ChallengeError("record-mismatch", "the record's boundaries are not laid out as its model says")
+    if header.log is not None and not fits(header.log, public):
+        raise ChallengeError("record-mismatch", "the record's log is not one of its model's logits")
 
 
-def circuit(public: PublicModel, layer: int, tokens: int) -> _core.Circuit:
-    """The circuit of a layer over so many tokens."""
-    return _circuit(_BuildFrom(public), layer, tokens)
-
-
-def circuit_bytes(public: PublicModel, layer: int, tokens: int) -> bytes:
-    """The same, encoded; needs no extension."""
-    try:
-        return gemma3.layer(public.config, public.scales.layers[layer], layer, tokens)
-    except CircuitError as error:
-        raise PublicFileError(
-            "public-circuit", f"the public file gives no circuit: {error.message}"
-        ) from error
-
-
-def circuits_digest(public: PublicModel) -> bytes:
-    """Covers the circuits of all layers over one token."""
-    import hashlib
-
-    digests = (circuit(public, layer, 1).digest for layer in range(public.num_layers))
-    return hashlib.sha256(b"".join(digests)).digest()
-
-
-def forget_circuits() -> None:
-    """Empties the cache of circuits (for measurements)."""
-    _circuit.cache_clear()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _BuildFrom:
-    """What a circuit depends on, as a key: the root is not part of it."""
-
-    public: PublicModel
-
-    def _key(self) -> bytes:
-        return framing.encode([dict(self.public.config), self.public.scales.to_dict()])
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BuildFrom) and self._key() == other._key()
-
-
-@lru_cache(maxsize=64)
-def _circuit(source: _BuildFrom, layer: int, tokens: int) -> _core.Circuit:
-    from assay import _core
-
-    return _core.Circuit(circuit_bytes(source.public, layer, tokens))
+def fits(log: LogHead, public: PublicModel) -> bool:
+    """Whether a log is of this model's logits."""
+    return log.fraction == public.scales.head.logits and log.top_k <= public.config["vocab_size"]
 
 
 def long_lived(name: str, root: bytes, layout: Layout) -> _core.LongLived:

@@ -12,15 +12,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
 
 from tiny_model import CONFIG, register_model, tensors, write_model, write_tensors
 
-from assay.audit import challenge
+from assay.audit import Challenge, challenge
 from assay.profiles import Code
 from assay.prove.folder import RegisteredModel
-from assay.prove.prover import prove_recording
-from assay.prove.record import load_recording, record
+from assay.prove.log import Logging
+from assay.prove.prover import prove_batch, prove_recording
+from assay.prove.record import Recording, load_recording, record
+from assay.prove.served import Served
 
 SMALL = {
     **CONFIG,
@@ -33,6 +37,9 @@ SMALL = {
 }
 TOKENS = [2, 7, 1]
 LAYER = 0
+POSITIONS = [0, 2]
+TOP_K = 3
+SERVED = Served.of(np.array([[5, 127, 0]] * len(TOKENS)), np.array([[1.5, 0.25, -3.0]] * len(TOKENS)))
 QUERIES = {"provable-128": 148, "provable-100": 116}
 KINDS = {"proof.assay": False, "proof-not-hiding.assay": True}  # insecure_no_hiding
 
@@ -40,21 +47,42 @@ KINDS = {"proof.assay": False, "proof-not-hiding.assay": True}  # insecure_no_hi
 def make(profile: str, out: Path) -> None:
     """One profile's files."""
     out.mkdir(parents=True)
-    code = Code(log_columns=12, random=1 << 10, log_coset=13, cosets=8, queries=QUERIES[profile])
+    code = Code(log_columns=12, random=5 << 8, log_coset=13, cosets=8, queries=QUERIES[profile])
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         model = write_model(scratch / "model", **SMALL)
         write_tensors(model / "model.safetensors", tensors(0, SMALL))
         register_model(model, scratch / "DIR", profile=profile, code=code)
         registered = RegisteredModel(scratch / "DIR")
-        record(registered, scratch / "REQ", tokens=TOKENS)
-        asked = challenge(scratch / "REQ" / "record.assay", layers=[LAYER])
-        recording = load_recording(scratch / "REQ", registered)
+        own = recorded(registered, scratch / "own", Logging(top_k=TOP_K))
+        served = recorded(registered, scratch / "served", Logging(served=SERVED))
+        asked = challenge(own.header, layers=[LAYER])
+        write(out, "challenge.json", asked.encoded)
         for file, insecure in KINDS.items():
-            proof = prove_recording(registered, recording, asked, insecure_no_hiding=insecure)
-            (out / file).write_bytes(proof.data)
+            proof = prove_recording(registered, own, asked, insecure_no_hiding=insecure)
+            write(out, file, proof.data)
+        forward(registered, own, served, asked, out)
         shutil.copyfile(scratch / "DIR" / "public.assay", out / "public.assay")
-        (out / "challenge.json").write_bytes(asked.encoded)
+
+
+def forward(model: RegisteredModel, own: Recording, served: Recording, layers: Challenge, out: Path) -> None:
+    """A forward pass and its logits; a batch of layers and of a forward pass and its distances."""
+    first, second = (challenge(r.header, scope="forward", positions=POSITIONS) for r in (own, served))
+    write(out, "forward.json", first.encoded)
+    write(out, "distances.json", second.encoded)
+    write(out, "forward.assay", prove_recording(model, own, first).data)
+    write(out, "batch.assay", prove_batch(model, [(own, layers), (served, second)]).data)
+
+
+def recorded(model: RegisteredModel, folder: Path, log: Logging) -> Recording:
+    """A request and its log."""
+    record(model, folder, tokens=TOKENS, log=log)
+    return load_recording(folder, model)
+
+
+def write(out: Path, name: str, data: bytes) -> None:
+    """One file."""
+    (out / name).write_bytes(data)
 
 
 if __name__ == "__main__":

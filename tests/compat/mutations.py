@@ -131,9 +131,9 @@ class Honest:
             yield changed(body, places[where.relation], self._root_of(body, where))
 
     def _root_places(self) -> dict[str | None, int]:
-        """Of the commitments whose roots are in the body: all but the first two."""
+        """Of the commitments whose roots are in the body: all but those that the statement names."""
         names = dict.fromkeys(where.relation for _, _, where in self.trace.messages[self.trace.absorbed :])
-        return dict(zip(list(names)[2:], self.trace.roots, strict=True))
+        return dict(zip(list(names)[len(self.statement.long_lived) :], self.trace.roots, strict=True))
 
     def _root_of(self, body: bytes, where: Where) -> bytes:
         found = bytes(DIGEST)

@@ -16,7 +16,8 @@ from assay.profiles import Code
 from assay.reference import MalformedError, transcript
 from assay.reference.codewords import code_point
 from assay.reference.field import Array, Ext, P
-from assay.reference.statement import MAX_BITS, Plan
+from assay.reference.plan import Plan
+from assay.reference.statement import MAX_BITS
 
 PLAIN = {
     "format.truncated",
@@ -152,7 +153,7 @@ def test_another_row_than_the_committed_one(hiding: bool) -> None:
 
 
 def test_more_bits_than_there_are() -> None:
-    bits = agree(statement(3), honest(3))[2]
+    bits = agree(statement(3), honest(3))[-2]
     for s in (TwoSegments(3, bits + 0.001), TwoSegments(3, MAX_BITS), TwoSegments(3, 25.0, hiding=True)):
         assert agree(s, s.prove(self_check=False)) == ("security.bits", None, "profile", None)
 
@@ -226,12 +227,12 @@ def test_every_check_was_reached() -> None:
 def test_the_check_values_of_the_specification() -> None:
     """docs/spec/protocol.md, section 3; docs/spec/commitment.md."""
     plain, t = (transcript.Transcript(b"abc", hiding=hiding) for hiding in (False, True))
-    assert plain.session_id.hex() == "8601097ef6519dbddc2f3eaa8eea10d1433e4fbd42221a9255955d59ec48deb9"
-    assert t.session_id.hex() == "8576b7b1deac18cfae1be001e76d3308babf2dfc7a51900f54f2a2203bd16e02"
+    assert plain.session_id.hex() == "786c712421920d366f509726e05e3d092bffa4c9b7b43d9271979ec77771e25a"
+    assert t.session_id.hex() == "e96455b433d054e167ba5e31c787992c650d04f97090940976073cffba20bd9d"
     t.frame(transcript.BYTES, "root", bytes(range(32)))
-    expected = (0x2E0F8AF1F44595D5, 0x5BFFD670506A6DCB, 0x29096A20941F9BC5)
+    expected = (0xEC06B884AE859330, 0x4D338A2A04A8BD99, 0x0F961D02259C320D)
     assert t.challenge("lookup.alpha", 3).c == expected
-    assert t.indices("opening.columns", 5, 393216) == [24253, 59722, 264468, 301667, 323122]
+    assert t.indices("opening.columns", 5, 393216) == [134016, 153444, 251653, 331545, 344603]
     points = [code_point(Code(queries=1), j) for j in (0, 1, 131072, 262147, 393215)]
     assert points == [1, 18446744069414584320, 4294967295, 281474976645120, 8875867438959188569]
 

@@ -74,6 +74,11 @@ PART_ROWS = {"weights": (2, 3), "boundaries": (6, 4)}
 CIRCUITS = {"mixed": mixed(), "given": given()}
 
 
+def recorded(root: bytes, name: str = "boundaries") -> LongLived:
+    """The boundaries' commitment."""
+    return LongLived(name=name, root=root, part_rows=PART_ROWS["boundaries"], slots=BOUNDARIES)
+
+
 def statement(
     degree: int,
     *,
@@ -90,8 +95,6 @@ def statement(
         required_bits=BITS,
         instance=b"a request",
         weights=LongLived(name="weights", root=weights, part_rows=PART_ROWS["weights"], slots=WEIGHTS),
-        boundaries=LongLived(
-            name="boundaries", root=boundaries, part_rows=PART_ROWS["boundaries"], slots=BOUNDARIES
-        ),
+        members=(recorded(boundaries),),
         segments=tuple(Segment(name=name, circuit=decode(CIRCUITS[name])) for name in names),
     )

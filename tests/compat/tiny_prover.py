@@ -66,8 +66,8 @@ class Tiny:
             required_bits=BITS,
             instance=b"a request",
             weights=longlived[0],
-            boundaries=longlived[1],
-            segments=[(name, _core.Circuit(CIRCUITS[name])) for name in self.names],
+            members=[longlived[1]],
+            segments=[(name, _core.Circuit(CIRCUITS[name]), 0) for name in self.names],
             hiding=self.hiding,
         )
 
@@ -79,7 +79,7 @@ class Tiny:
 
     def prove(self, seed: bytes = bytes(32), **options: Any) -> bytes:
         """A body; options as `_core.prove` takes them."""
-        body: bytes = _core.prove(self.core, self.weights, self.boundaries, seed, **options)["body"]
+        body: bytes = _core.prove(self.core, self.weights, [self.boundaries], seed, **options)["body"]
         return body
 
     def outcomes(self, body: bytes) -> tuple[Outcome, Outcome]:
@@ -88,7 +88,7 @@ class Tiny:
 
 
 def outcomes(core: Any, reference: Statement, body: bytes) -> tuple[Outcome, Outcome]:
-    """(code, segment, relation, round), or totals, bits and counter."""
+    """(code, segment, relation, round), or totals, outputs, bits and counter."""
     return _by_core(core, body), _by_reference(reference, body)
 
 
@@ -98,7 +98,8 @@ def _by_core(statement: Any, body: bytes) -> Outcome:
     except _core.Rejected as error:
         code, segment, relation, number, _ = error.args
         return code, segment or None, relation or None, None if number < 0 else number
-    return "accepted", found["totals"], round(found["security_bits"], 9), found["counter"]
+    told = found["totals"], found["outputs"]
+    return "accepted", *told, round(found["security_bits"], 9), found["counter"]
 
 
 def _by_reference(statement: Statement, body: bytes) -> Outcome:
@@ -106,4 +107,5 @@ def _by_reference(statement: Statement, body: bytes) -> Outcome:
         found = verify_body(statement, body)
     except VerificationError as error:
         return error.code, error.segment, error.relation, error.round
-    return "accepted", list(found.totals), round(found.security_bits, 9), found.counter
+    told = list(found.totals), list(found.outputs)
+    return "accepted", *told, round(found.security_bits, 9), found.counter

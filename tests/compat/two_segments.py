@@ -145,8 +145,8 @@ class TwoSegments:
             required_bits=self.bits,
             instance=b"a request",
             weights=self.weights.core,
-            boundaries=self.boundaries.core,
-            segments=list(zip(("first", "second"), circuits, strict=True)),
+            members=[self.boundaries.core],
+            segments=list(zip(("first", "second"), circuits, (0, 0), strict=True)),
             hiding=self.hiding,
         )
 
@@ -161,7 +161,7 @@ class TwoSegments:
             required_bits=self.bits,
             instance=b"a request",
             weights=self.weights.reference,
-            boundaries=self.boundaries.reference,
+            members=(self.boundaries.reference,),
             segments=tuple(
                 Segment(name=n, circuit=decode(raw)) for n, raw in zip(names, self.raw, strict=True)
             ),
@@ -174,12 +174,13 @@ class TwoSegments:
 
     def prove(self, **options: Any) -> bytes:
         """A body; options as `_core.prove` takes them."""
-        proof = _core.prove(self.pair[0], self.weights.prover, self.boundaries.prover, bytes(32), **options)
+        standing = self.weights.prover, [self.boundaries.prover]
+        proof = _core.prove(self.pair[0], *standing, bytes(32), **options)
         body: bytes = proof["body"]
         return body
 
     def outcomes(self, body: bytes) -> tuple[Outcome, Outcome]:
-        """What the two verifiers say: (code, segment, relation, round), or totals and bits."""
+        """What the two verifiers say: (code, segment, relation, round), or totals, outputs and bits."""
         return outcomes(*self.pair, body)
 
     def corruptible(self) -> list[tuple[str, tuple[int, int]]]:

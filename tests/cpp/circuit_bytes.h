@@ -10,7 +10,7 @@ class CircuitWriter {
   static std::vector<uint8_t> write(const Circuit& c) {
     CircuitWriter w;
     w.number<uint32_t>(0x43595341);
-    w.number<uint32_t>(0);
+    w.number<uint32_t>(1);
     w.string(c.name);
     w.list(c.tables, [&](const Table& t) { w.table(t); });
     w.list(c.publics, [&](const Public& p) { w.publics(p); });
@@ -21,6 +21,7 @@ class CircuitWriter {
     w.list(c.einsums, [&](const Einsum& e) { w.einsum(e); });
     w.list(c.row_sums, [&](const RowSum& r) { w.row_sum(r); });
     w.list(c.totals, [&](const Total& t) { w.total(t); });
+    w.list(c.outputs, [&](const Output& o) { w.output(o); });
     w.list(c.lookups, [&](const Lookup& l) { w.lookup(l); });
     w.list(c.program, [&](const Step& s) { w.step(s); });
     return std::move(w.bytes_);
@@ -114,6 +115,10 @@ class CircuitWriter {
   void total(const Total& t) {
     string(t.name);
     number(t.wire);
+  }
+  void output(const Output& o) {
+    string(o.name);
+    number(o.wire);
   }
   void lookup(const Lookup& l) {
     string(l.name);

@@ -150,6 +150,25 @@ inline Describe two_layers(uint32_t rows, uint32_t cols) {
   };
 }
 
+// Rows of a weight and cells of what they give: an index of -1 has nothing, and the cells are a public output.
+inline void draw_indexed(Sketch& k, uint32_t table, const std::vector<int64_t>& rows,
+                         const std::vector<int64_t>& cells) {
+  const auto n = static_cast<uint32_t>(rows.size()), m = static_cast<uint32_t>(cells.size()) / n;
+  const Domain d = full(n, k.circuit.tensors[table].shape.cols);
+  const uint32_t g = k.tensor("g", d), p = k.tensor("p", full(n, m));
+  const uint32_t source = k.wire(k.circuit.tensors[table].shape.rows, d.cols, {{2, table}}, 5);
+  const Poly gather = {{3, {gathered(source, k.index_list("rows", 1, n, rows))}}};
+  k.circuit.linears.push_back({"gather", d, k.assign(d, gather, g)});
+  const Poly pick = {{-1, {picked(k.wire_of(g), k.index_list("cells", n, m, cells))}}, {4, {}}};
+  k.circuit.linears.push_back({"pick", full(n, m), k.assign(full(n, m), pick, p)});
+  k.circuit.outputs.push_back({"picked", k.wire(n, m, {{1, p}}, 1)});
+}
+inline Describe indexed_circuit() {
+  return one_segment([](Sketch& k) {
+    draw_indexed(k, k.weight("table", 5, 130, 50), {4, -1, 0, 4}, {129, 0, -1, 128, 127, 127, 3, -1});
+  });
+}
+
 // Every kind of relation at once, as small as it gets.
 inline Describe everything() {
   return one_segment([](Sketch& k) {
@@ -162,6 +181,7 @@ inline Describe everything() {
     const Poly zero = k.assign(full(2, 3), {{1, {cell(k.wire_of(0)), cell(k.wire_of(0))}}}, z);
     k.circuit.zero_checks.push_back({"square", full(2, 3), {zero}});
     k.circuit.totals.push_back({"total", k.wire_of(x)});
+    draw_indexed(k, 1, {2, -1}, {0, 2});
   });
 }
 

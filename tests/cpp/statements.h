@@ -23,6 +23,8 @@ inline Operand cell(uint32_t wire) { return {Map::kCell, 0, wire}; }
 inline Operand row(uint32_t wire) { return {Map::kRow, 0, wire}; }
 inline Operand col(uint32_t wire) { return {Map::kCol, 0, wire}; }
 inline Operand swapped(uint32_t wire, uint32_t distance) { return {Map::kColXor, distance, wire}; }
+inline Operand gathered(uint32_t wire, uint32_t index) { return {Map::kGather, index, wire}; }
+inline Operand picked(uint32_t wire, uint32_t index) { return {Map::kPick, index, wire}; }
 inline Operand publics(uint32_t id, uint32_t divisor) { return {Map::kPublic, divisor, id}; }
 
 // Cells of weights and boundaries by tensor name; several circuits may share them.
@@ -85,6 +87,10 @@ class Sketch {
     std::uniform_int_distribution<int64_t> value(-limit, limit);
     for (int64_t& v : p.values) v = value(random_);
     circuit.publics.push_back(std::move(p));
+    return static_cast<uint32_t>(circuit.publics.size() - 1);
+  }
+  uint32_t index_list(const std::string& name, uint32_t rows, uint32_t cols, std::vector<int64_t> values) {
+    circuit.publics.push_back({name, rows, cols, std::move(values)});
     return static_cast<uint32_t>(circuit.publics.size() - 1);
   }
   Step& step(StepKind kind, Domain domain, Poly poly, std::vector<uint32_t> tensors) {
@@ -191,7 +197,7 @@ struct Setup {
     statement.required_bits = 1;
     statement.instance = {1, 2, 3, 4};
     statement.weights = weights.shape;
-    statement.boundaries = boundaries.shape;
+    statement.members = {{boundaries.shape}};
     for (size_t k = 0; k < circuits.size(); ++k)
       statement.segments.push_back({"segment " + std::to_string(k), circuits[k]});
   }
@@ -208,7 +214,8 @@ struct Setup {
     PrgKey seed{};
     seed[0] = 99;
     const Plan plan(told);
-    return prove_body(plan, *weights.prover, *boundaries.prover, seed, options).body;
+    const ProverCommitment* const recorded[] = {boundaries.prover.get()};
+    return prove_body(plan, *weights.prover, recorded, seed, options).body;
   }
 
  private:

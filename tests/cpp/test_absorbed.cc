@@ -91,7 +91,7 @@ TEST(the_messages_are_those_of_the_specification) {
   for (const bool hiding : {false, true}) {
     std::set<std::string> labels,
         expected = {"ledger.counter", "root",          "einsum.output", "sumcheck", "einsum.left",
-                    "einsum.right",   "zero.operand",  "zero.product",  "total",    "lookup.root",
+                    "einsum.right",   "zero.operand",  "zero.product",  "total",    "output",   "lookup.root",
                     "lookup.node",    "opening.value", "opening.u"};
     if (hiding) expected.insert({"opening.mask", "tableau.rows", "tableau.linear", "tableau.products"});
     for (const Setup& setup : setups()) {

@@ -13,7 +13,7 @@ std::vector<Circuit> samples() {
        {product_circuit(
             {.kind = EinsumKind::kNN, .outer = 5, .groups = 2, .members = 3, .depth = 5, .cols = 7}),
         zero_circuit(6, 8, 2, 1), linear_circuit(full(3, 256)), row_sum_circuit(causal(9, 9, 1, 0)),
-        lookup_circuit(causal(12, 6, 2, 3)), everything()}) {
+        lookup_circuit(causal(12, 6, 2, 3)), indexed_circuit(), everything()}) {
     cells.clear();
     for (Sketch& s : d(cells)) out.push_back(std::move(s.circuit));
   }

@@ -388,6 +388,24 @@ TEST(inverse_square_roots) {
   check_inverse_square_roots(fixed_shift_table());
 }
 
+TEST(ratios_are_floors_by_row) {
+  Builder b;
+  const Domain d = full(2, 3);
+  const uint32_t x = b.input("x", d, CellType::kInt64, 1);
+  const uint32_t v = b.input("v", full(1, 2), CellType::kInt64, 1);
+  const std::array<int64_t, 6> values = {7, -7, 0, int64_t{1} << 60, -(int64_t{1} << 60), 6};
+  const std::array<int64_t, 2> divisors = {2, 3};
+  for (size_t j = 0; j < 6; ++j) b.externals.at("x").set(j / 3, j % 3, values[j]);
+  for (size_t i = 0; i < 2; ++i) b.externals.at("v").set(0, i, divisors[i]);
+  const uint32_t out = b.tensor("out", d, CellType::kInt64);
+  b.step(StepKind::kRatio, d, {{1, {cell(b.wire_of(x))}}}, {out}).index = b.wire_of(v);
+  const Witness w = run_everywhere(b);
+  const std::array<int64_t, 6> expected = {3, -4, 0, (int64_t{1} << 60) / 3, -(int64_t{1} << 60) / 3 - 1, 2};
+  for (size_t j = 0; j < 6; ++j) CHECK_EQ(w.tensors[out].at(j / 3, j % 3), expected[j]);
+  b.externals.at("v").set(0, 1, 0);
+  CHECK_EQ(relation_of_error([&] { (void)b.run(); }), "out");
+}
+
 TEST(roots_next_to_squares) {
   Builder b;
   const Domain d = full(1, 1);

@@ -169,6 +169,14 @@ TEST(lookups) {
   check_lookup("two blocks a row", causal(140, 140, 1, 0));
 }
 
+TEST(indexed_operands) {
+  check_circuit("indexed", indexed_circuit(),
+                {{{{"g", 0, 129, 1}}, "opening.reduction", "opening"},   // not the row that is named
+                 {{{"g", 1, 5, 1}}, "opening.reduction", "opening"},     // a row of nothing
+                 {{{"p", 0, 0, -1}}, "opening.reduction", "opening"},    // not the cell that is named
+                 {{{"p", 1, 0, 7}}, "opening.reduction", "opening"}});
+}
+
 // A value of the table's column moved to another row of it keeps no multiplicity right.
 TEST(image_of_another_row) {
   const Setup setup(3, lookup_circuit(full(1, 1)));
@@ -464,16 +472,16 @@ TEST(every_field_of_the_statement_is_bound) {
   rejected("instance, longer", [](Statement& s) { s.instance.push_back(0); });
   rejected("instance, shorter", [](Statement& s) { s.instance.pop_back(); });
   rejected("weights' root", [](Statement& s) { s.weights.root[31] ^= 1; });
-  rejected("boundaries' root", [](Statement& s) { s.boundaries.root[0] ^= 1; });
-  rejected("roots exchanged", [](Statement& s) { std::swap(s.weights.root, s.boundaries.root); });
-  rejected("commitments exchanged", [](Statement& s) { std::swap(s.weights, s.boundaries); });
+  rejected("boundaries' root", [](Statement& s) { s.members[0].boundaries->root[0] ^= 1; });
+  rejected("roots exchanged", [](Statement& s) { std::swap(s.weights.root, s.members[0].boundaries->root); });
+  rejected("commitments exchanged", [](Statement& s) { std::swap(s.weights, *s.members[0].boundaries); });
   rejected("commitment's name", [](Statement& s) { s.weights.name = "other"; });
   rejected("rows of a part", [](Statement& s) { s.weights.part_rows[0] += 1; });
-  rejected("one part more", [](Statement& s) { s.boundaries.part_rows.push_back(1); });
+  rejected("one part more", [](Statement& s) { s.members[0].boundaries->part_rows.push_back(1); });
   rejected("place of a slot",
            [](Statement& s) { std::swap(s.weights.slots[0].first_block, s.weights.slots[1].first_block); });
   rejected("name of a slot",
-           [](Statement& s) { std::swap(s.boundaries.slots[0].name, s.boundaries.slots[1].name); });
+           [](Statement& s) { std::swap(s.members[0].boundaries->slots[0].name, s.members[0].boundaries->slots[1].name); });
   rejected("one slot more", [](Statement& s) {
     s.weights.slots.push_back(s.weights.slots[0]);
     s.weights.slots.back().name = "other";
@@ -548,7 +556,7 @@ TEST(malformed_statements) {
   malformed("slot that wraps", [](Statement& s) { s.weights.slots[0].first_block = ~uint64_t{0}; });
   malformed("slot without a part", [](Statement& s) { s.weights.slots[0].part = 1; });
   malformed("slot of another shape", [](Statement& s) { s.weights.slots[0].rows -= 1; });
-  malformed("slot of another type", [](Statement& s) { s.boundaries.slots[0].type = CellType::kInt64; });
+  malformed("slot of another type", [](Statement& s) { s.members[0].boundaries->slots[0].type = CellType::kInt64; });
   malformed("no slot", [](Statement& s) { s.weights.slots.clear(); });
   malformed("too many rows", [](Statement& s) { s.weights.part_rows[0] = ~uint32_t{0}; });
   malformed("bits that are no number", [](Statement& s) { s.required_bits = std::nan(""); });
@@ -671,9 +679,10 @@ TEST(seeds_change_only_the_secrets) {
   const Setup setup(3, everything());
   const Plan plan(setup.statement);
   PrgKey seed{};
-  const auto a = prove_body(plan, *setup.weights.prover, *setup.boundaries.prover, seed, {}).body;
+  const ProverCommitment* const recorded[] = {setup.boundaries.prover.get()};
+  const auto a = prove_body(plan, *setup.weights.prover, recorded, seed, {}).body;
   seed[31] = 1;
-  const auto b = prove_body(plan, *setup.weights.prover, *setup.boundaries.prover, seed, {}).body;
+  const auto b = prove_body(plan, *setup.weights.prover, recorded, seed, {}).body;
   CHECK(a != b);
   expect_accepted("one seed", verdict(setup.statement, a));
   expect_accepted("another", verdict(setup.statement, b));

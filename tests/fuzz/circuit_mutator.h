@@ -27,6 +27,7 @@ class FieldWalk {
     for (Einsum& e : c.einsums) einsum(e);
     for (RowSum& r : c.row_sums) ids(r.out, r.x);
     for (Total& t : c.totals) ids(t.wire);
+    for (Output& o : c.outputs) ids(o.wire);
     for (Lookup& l : c.lookups) {
       ids(l.table);
       domain(l.domain);
@@ -78,7 +79,7 @@ class FieldWalk {
     for (Monomial& m : p) {
       visit_.value(m.coefficient);
       for (Operand& o : m.operands) {
-        kind(o.map, 5);
+        kind(o.map, 7);
         visit_.dimension(o.argument);
         visit_.id(o.id);
       }
@@ -91,7 +92,7 @@ class FieldWalk {
     ids(e.out, e.x, e.y);
   }
   void step(Step& s) {
-    kind(s.kind, 8);
+    kind(s.kind, 9);
     ids(s.index, s.table);
     visit_.value(s.constant);
     domain(s.domain);

@@ -50,7 +50,8 @@ Statement statement_about(std::shared_ptr<const Circuit> c, int degree) {
   s.code = {7, 16, 8, 3, 8};
   s.required_bits = 1;
   s.weights = commitment_to(*c, Source::kWeight, s.code);
-  s.boundaries = commitment_to(*c, Source::kBoundary, s.code);
+  s.members.emplace_back();
+  if (c->digest[2] % 2 == 0) s.members[0].boundaries = commitment_to(*c, Source::kBoundary, s.code);
   s.segments.push_back({"segment", std::move(c)});
   return s;
 }

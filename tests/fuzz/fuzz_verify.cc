@@ -62,7 +62,8 @@ class Target {
   Bytes prove(uint8_t seed_byte, ProveOptions options) const {
     PrgKey seed{};
     seed[0] = seed_byte;
-    return prove_body(*plan_, *setup_.weights.prover, *setup_.boundaries.prover, seed, options).body;
+    const ProverCommitment* const recorded[] = {setup_.boundaries.prover.get()};
+    return prove_body(*plan_, *setup_.weights.prover, recorded, seed, options).body;
   }
 
   // The harness must agree with the verifier before it judges it.

@@ -128,7 +128,7 @@ class ProbeChannel : public Base {
 
   ProbeChannel(const Plan& plan, Transcript& transcript, Reader& proof, Probe& probe)
       : Base(transcript, proof), plan_(plan), proof_(proof), probe_(probe) {
-    roots_ = {plan.statement().weights.root, plan.statement().boundaries.root};
+    for (const LongLived* c : plan.long_lived()) roots_.push_back(c->root);
   }
 
   Value receive(std::string_view label, const Where& where) {

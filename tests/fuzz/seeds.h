@@ -42,6 +42,7 @@ inline test::Describe tiny_circuit() {
     const uint32_t out = k.tensor("boundary.1", d, CellType::kInt32, Source::kBoundary);
     const Poly of_out = {{1, {cell(x)}}, {1, {cell(k.wire_of(y))}}, {3, {row(k.wire_of(sums))}}};
     k.circuit.linears.push_back({"residual", d, k.assign(d, of_out, out)});
+    draw_indexed(k, 1, {3, -1}, {0, 3});
   });
 }
 
@@ -59,6 +60,7 @@ inline Seeds circuit_seeds() {
       {"linear-reshaped", linear_circuit(full(2, 256))},
       {"linear-causal", linear_circuit(causal(4, 3, 2, 2))},
       {"row-sum", row_sum_circuit(causal(3, 3, 1, 0))},
+      {"indexed", indexed_circuit()},
       {"two-layers", two_layers(2, 3)},
   };
   Seeds out;

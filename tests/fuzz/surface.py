@@ -4,8 +4,10 @@ Files are changed as values: taken apart into sections and envelopes, one or mor
 again with lengths that fit, so that changes reach the code behind framing and canonical form. Nothing here
 knows a field by its name.
 
-    public, record, proof, pin, challenge, envelope     a reader and its bytes
-    verify                                              `assay.verify` up to the messages of a proof
+    public, record, proof, pin, challenge, layers, envelope     a reader and its bytes
+    verify                                                      `assay.verify` up to the messages of a proof
+
+Proof and challenge are those of a forward pass: its statement is what a verifier takes something from.
 
 A reader ends with a value or with a coded error, never with anything else; a value, written again, gives the
 bytes it was read from (or, of JSON, a file that reads as the same value). `verify` never gets past its
@@ -33,7 +35,7 @@ from assay.public import PublicModel
 from assay.verify import verifier
 from assay.verify.pin import Pin
 
-GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v1" / "provable-100"
+GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v2" / "provable-100"
 VERIFY = "verify"
 TRIALS = ("proof", "public", "challenge")  # what is changed for a verification
 
@@ -78,6 +80,7 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "record": _record,
     "proof": _proof,
     "challenge": _challenge,
+    "layers": _challenge,
     "pin": _pin,
     "envelope": _envelope,
 }
@@ -85,15 +88,16 @@ READERS: dict[str, Callable[[bytes], None]] = {
 
 def seeds() -> dict[str, bytes]:
     """A good file of each kind; the proof's body is cut off, as nothing here reads it."""
-    challenge = (GOLDEN / "challenge.json").read_bytes()
+    challenge = (GOLDEN / "forward.json").read_bytes()
     public = (GOLDEN / "public.assay").read_bytes()
-    magic, sections = take_apart((GOLDEN / "proof.assay").read_bytes())
+    magic, sections = take_apart((GOLDEN / "forward.assay").read_bytes())
     pinned = Pin(chain=(PublicModel.from_bytes(public).hash,), counter=3, proofs={3: bytes(32)})
     return {
         "public": public,
         "record": Challenge.from_bytes(challenge).record.encoded,
         "proof": put_together(magic, [*sections[:2], sections[2][:64]]),
         "challenge": challenge,
+        "layers": (GOLDEN / "challenge.json").read_bytes(),
         "pin": pinned.encoded,
         "envelope": sections[1],
     }
@@ -182,7 +186,7 @@ def _change_values(kind: str, data: bytes, choice: random.Random) -> bytes:
     try:
         if kind == "envelope":
             return framing.encode(_changed(framing.decode(data), choice))
-        if kind in ("challenge", "pin"):
+        if kind in ("challenge", "layers", "pin"):
             return json.dumps(_changed(json.loads(data), choice), indent=choice.choice([None, 1])).encode()
         head, sections = take_apart(data)
         k = choice.randrange(max(1, len(sections)))

@@ -10,7 +10,7 @@ from tiny import BITS, BOUNDARIES, CIRCUITS, CODE, PART_ROWS, WEIGHTS, cells, st
 
 from assay import _core
 from assay.reference import Statement
-from assay.reference.statement import Plan
+from assay.reference.plan import Plan
 
 GIVEN = ("given",)
 
@@ -47,7 +47,7 @@ class Model:
         s = self.statement
         known = [
             _core.LongLived(c.name, c.root, list(c.part_rows), [tuple(slot.to_list()) for slot in c.slots])
-            for c in (s.weights, s.boundaries)
+            for c in s.long_lived
         ]
         return _core.Statement(
             degree=s.degree,
@@ -55,7 +55,7 @@ class Model:
             required_bits=BITS,
             instance=s.instance,
             weights=known[0],
-            boundaries=known[1],
-            segments=[("given", _core.Circuit(CIRCUITS["given"]))],
+            members=[known[1]],
+            segments=[("given", _core.Circuit(CIRCUITS["given"]), 0)],
             hiding=s.hiding,
         )

@@ -28,8 +28,9 @@ from assay.reference.field import Array, Ext, P, Residues, add, eq_vector, mul, 
 from assay.reference.functional import Claim, Part
 from assay.reference.opening import LEAF_TAG, MASK_TAG, PART_TAG, combine
 from assay.reference.padded import Padded, Unknown, Value
+from assay.reference.plan import Plan
 from assay.reference.segment import Fingerprint
-from assay.reference.statement import BLOCK, Plan, blocks_of, log_leaves
+from assay.reference.statement import BLOCK, blocks_of, log_leaves
 from assay.reference.tableau import read_answers
 from assay.reference.tableau_layout import layout
 from assay.reference.transcript import BYTES, Messages, Transcript, Where

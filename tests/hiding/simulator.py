@@ -1,7 +1,7 @@
 """Proofs without a witness: what zero knowledge says (docs/spec/zero-knowledge.md) as a program.
 
-The simulator knows the statement, the public totals and the counter, no cell of any commitment. It draws all
-challenges in advance and programs the random oracle with them:
+The simulator knows the statement, the public totals and outputs and the counter, no cell of any commitment.
+It draws all challenges in advance and programs the random oracle with them:
 
     messages             uniform, and u
     commitments          in the columns that will be opened, uniform symbols; elsewhere random digests
@@ -29,7 +29,7 @@ from assay.reference import Statement, verify_body
 from assay.reference.codewords import DIGEST, SALT, code_point, evaluate_row, sha256
 from assay.reference.field import Array, Ext, P, add, eq_vector, mul
 from assay.reference.opening import LEAF_TAG, MASK_TAG, PART_TAG, Combination
-from assay.reference.statement import Opened, Plan
+from assay.reference.plan import Opened, Plan
 from assay.reference.tableau import (
     COLUMN_TAG,
     Answers,
@@ -88,14 +88,17 @@ class Invented(Messages):
 
     def __init__(self, script: Scripted, degree: int, draw: Draw, public: Public) -> None:
         super().__init__(b"", script, degree, hiding=True)
-        self.draw, self.counter, self.totals = draw, public.counter, iter(public.totals)
+        self.draw, self.counter = draw, public.counter
+        self.told = {"total": iter(public.totals), "output": iter(public.outputs)}
         self.sent: list[tuple[str, bytes]] = []
         self.drawn: dict[str, Ext] = {}  # the last under each label
 
     def bytes(self, label: str, size: int, where: Where) -> bytes:
         raw = bytes(size)  # a root: put in later
-        if label != "root":
-            raw = struct.pack("<Q", self.counter if label == "ledger.counter" else next(self.totals))
+        if label == "ledger.counter":
+            raw = struct.pack("<Q", self.counter)
+        elif label in self.told:
+            raw = next(self.told[label]).to_bytes(size, "little")
         self.sent.append((label, raw))
         return raw
 
@@ -151,6 +154,7 @@ class Public:
 
     counter: int
     totals: tuple[int, ...]
+    outputs: tuple[int, ...] = ()  # the cells of each, one after another, as one number in base 2^64
 
 
 @dataclass(frozen=True)
@@ -163,16 +167,15 @@ class Simulated:
 
 
 def simulate(shape: Statement, public: Sequence[Public], seed: Any) -> Simulated:
-    """A proof for each of these; the roots of the two long-lived commitments are the simulator's own."""
+    """A proof for each of these; the roots of all long-lived commitments are the simulator's own."""
     draw, code, plan = Draw(seed), shape.code, Plan(shape)
     indices = [draw.subset(code.queries, code.length) for _ in public]
     every = sorted(set().union(*indices))
-    standing = [columns_of(c, code.length, every, draw) for c in plan.commitments[:2]]
-    weights, boundaries = (
-        replace(known, root=columns.tree.root)
-        for known, columns in zip((shape.weights, shape.boundaries), standing, strict=True)
-    )
-    statement, oracle = replace(shape, weights=weights, boundaries=boundaries), Oracle()
+    standing = [columns_of(c, code.length, every, draw) for c in plan.commitments[: len(shape.long_lived)]]
+    roots = iter([columns.tree.root for columns in standing])
+    weights = replace(shape.weights, root=next(roots))
+    members = tuple(m and replace(m, root=next(roots)) for m in shape.members)
+    statement, oracle = replace(shape, weights=weights, members=members), Oracle()
     bodies = [
         _proof(statement, standing, own, one, draw, oracle) for own, one in zip(indices, public, strict=True)
     ]
@@ -193,7 +196,7 @@ def _proof(
     told = verify_messages(m, plan)
     answers = read_answers(m, m.layout())
     known["tableau.columns"] = draw.subset(answers.layout.queries, answers.layout.length)
-    fresh = [columns_of(c, code.length, indices, draw) for c in plan.commitments[2:]]
+    fresh = [columns_of(c, code.length, indices, draw) for c in plan.commitments[len(standing) :]]
     mask = mask_columns(plan, told.combination, [*standing, *fresh], indices, draw)
     tableau = tableau_columns(answers, known["tableau.columns"], draw)
     roots = iter(c.tree.root for c in (*fresh, mask, tableau))

@@ -24,7 +24,7 @@ from assay.reference import Statement
 from assay.reference.codewords import code_point, evaluate_row
 from assay.reference.field import Array, Ext, P, Residues, add, eq_vector
 from assay.reference.opening import read_commitment
-from assay.reference.statement import Plan
+from assay.reference.plan import Plan
 from assay.reference.tableau import read_answers
 from assay.reference.transcript import Messages, Transcript
 from assay.reference.verifier import Told, verify_messages

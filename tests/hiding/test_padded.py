@@ -8,7 +8,7 @@ from tiny import statement
 
 from assay.reference.field import Array, Ext
 from assay.reference.padded import PAD, PRODUCT, Value
-from assay.reference.statement import Plan
+from assay.reference.plan import Plan
 from assay.reference.transcript import Messages, Where
 from assay.reference.verifier import verify_messages
 

@@ -6,6 +6,7 @@ import random
 from functools import lru_cache
 
 import pytest
+from batch import batch
 from simulator import Public, Simulated, simulate
 from tiny import CODE, statement
 
@@ -35,6 +36,18 @@ def test_simulated_proofs_are_rejected_with_the_true_one(degree: int) -> None:
     for body in s.bodies:
         with pytest.raises(VerificationError):
             verify_body(s.statement, body)
+
+
+def test_a_batch_is_simulated_from_its_outputs() -> None:
+    """Members with and without recorded boundaries; no cell of a shared tensor is known."""
+    cells, top = list(range(8)), [9, 8, 7, 6]
+    outputs = tuple(sum(x << 64 * i for i, x in enumerate(values)) for values in (cells, top))
+    s = simulate(batch(), [Public(4, (11,), outputs)], 3)
+    found = verify_body(s.statement, s.bodies[0], s.oracle.transcript(s.statement))
+    assert found.totals[0] == {"all": 11}
+    assert found.outputs[3] == {"cells": cells, "top.itself": top}
+    with pytest.raises(VerificationError):
+        verify_body(s.statement, s.bodies[0])
 
 
 def test_changed_simulated_proofs_are_rejected() -> None:

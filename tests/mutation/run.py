@@ -28,6 +28,7 @@ TESTS = (
     "test_files",
     "test_arguments",
     "test_absorbed",
+    "test_forward",
     "test_transcript",
     "test_protocol",
 )

@@ -23,67 +23,27 @@ from assay.circuits.rope import angle_tables, angles, rope
 from assay.circuits.rounding import clamped_round, round_shift
 from assay.circuits.scales import LayerScales, ModelScales
 from assay.circuits.softmax import softmax
+from circuit_case import (
+    Case,
+    Tensors,
+    at,
+    external,
+    integers,
+    plain_root,
+    recombined,
+    rng,
+    split,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import QuantizationError
-from assay.graph import Builder, CellType, CircuitError, Interval, Source, Wire, term
+from assay.graph import Builder, CircuitError, Interval, Wire, term
 from assay.graph.summary import summarise
 from assay.model.config import Gemma3Config
 from assay.quantize.quantize import fold_gain, quantize_tensor
 from assay.quantize.scales import derive_scales
 from assay.reference.circuit import P, check, decode, evaluate, totals
-
-Tensors = dict[str, Any]
-rng = np.random.default_rng(20240229)
-
-
-def external(b: Builder, name: str, rows: int, cols: int, bounds: Interval) -> Wire:
-    """An input with bounds that the test vouches for."""
-    wire = b.tensor(name, rows, cols, bounds, source=Source.BOUNDARY, type=CellType.INT64)
-    return b.tensor_fact(f"{name}.given", wire, "the test gives it")
-
-
-def integers(*shape: int, bits: int = 16) -> np.ndarray:
-    half = 1 << (bits - 1)
-    return rng.integers(-half, half, shape)
-
-
-class Case:
-    """A circuit with an honest witness, to be corrupted."""
-
-    def __init__(self, b: Builder, externals: Mapping[str, np.ndarray]) -> None:
-        self.raw = b.finish()
-        self.tensors: Tensors = evaluate(self.raw, externals)
-        assert check(self.raw, self.tensors) == []
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.tensors[name].astype(object)
-
-    def wide(self, name: str, *limbs: str) -> np.ndarray:
-        """The value of limbs of 16 bits."""
-        return sum(self[f"{name}.{limb}"] << (16 * k) for k, limb in enumerate(limbs))
-
-    def violations(self, **changes: Any) -> list[str]:
-        """What fails after the changes; names have __ for dots."""
-        changed = {name.replace("__", "."): value for name, value in changes.items()}
-        assert all(name in self.tensors for name in changed)
-        return check(self.raw, {**self.tensors, **changed})
-
-
-def split(value: np.ndarray, *names: str) -> dict[str, np.ndarray]:
-    """Limbs of 16 bits, the last with the signed rest."""
-    out = {}
-    for name in names[:-1]:
-        out[name], value = value % (1 << 16), value >> 16
-    return {**out, names[-1]: value}
-
-
-def at(shape: tuple[int, ...], index: tuple[int, ...]) -> np.ndarray:
-    one = np.zeros(shape, dtype=object)
-    one[index] = 1
-    return one
-
 
 # ---- rounding and clamps ----
 
@@ -97,12 +57,6 @@ def test_round_shift_is_the_floor_of_half_up(shift: int) -> None:
     case = Case(b, {"x": np.vstack([halves, integers(1, 5)]), "y": np.vstack([halves, integers(1, 5)])})
     product = case["x"] * case["y"]
     assert (recombined(case, out) == (product + (1 << (shift - 1))) >> shift).all()
-
-
-def recombined(case: Case, wire: Wire) -> np.ndarray:
-    """The values of a wire."""
-    tensors = decode(case.raw).tensors
-    return sum(c * case[tensors[t].name] for c, t in wire.terms) + wire.constant
 
 
 def rounding_case() -> Case:
@@ -197,16 +151,6 @@ def roots_case(values: list[int]) -> Case:
     b = Builder("root")
     inverse_sqrt(b, "i", external(b, "v", 1, len(values), Interval(1, (1 << 62) - 1)))
     return Case(b, {"v": np.array([values])})
-
-
-def plain_root(v: int) -> int:
-    """2^46 / sqrt(v) in fixed point, by the two-sided normalisation v 4^a = v' 4^t + rem."""
-    a = t = 0
-    while v * 4**a < 1 << 28:
-        a += 1
-    while (v >> 2 * t) >= 1 << 30:
-        t += 1
-    return math.isqrt((1 << 60) // ((v * 4**a) >> 2 * t)) << (16 - t + a)
 
 
 EDGES = sorted({max(1, min((1 << 62) - 1, (1 << e) + d)) for e in range(63) for d in (-2, -1, 0, 1, 2)})
@@ -763,6 +707,8 @@ class Model:
         out = self.x
         for layer in range(shape.num_layers):
             out = self.float.run(layer, out)
+        out = self.float.norm("final_norm", out)
+        self.float.see("logits", out @ self.weights["embedding"].T)
         largest = {name: float(np.abs(w).max()) for name, w in self.weights.items()}
         self.scales = derive_scales(shape, self.float.maxima, largest)
 
@@ -873,11 +819,11 @@ def test_the_full_size_layer_closes_at_any_length(tokens: int) -> None:
 
 # SHA-256 of the bytes, by layer and tokens.
 GOLDEN_LAYERS = {
-    (0, 1): "d68af607d9b4d0a035e3a81343c380f3b04cf0977fd5ae285a73797b4c3703b6",
-    (0, 64): "1f338b753d5e34e84e4f0b85cef6c7c3539b538e6dece956b1f2f37f0b109428",
-    (5, 64): "0a8407287ff5f28aecfa1232317058548f5fd549ce519b67de3cb37b28bb3642",
-    (5, 100): "21ab46e9aa3e7af7f726f01c75052ebd645a6cd800034791f2e1ab974ffb440f",
-    (17, 512): "8540ebdad577f6fe8036d6778b4a48f8f8bcb996314094f967d905c176f0f643",
+    (0, 1): "0693e0974fd7bee6198bef16d46c028149ee8d7283a6e103334057358a6ed8bb",
+    (0, 64): "7155e871bc69d7edbe00f95d9f7457593df38144fc2ae204ec996bd14c65daf3",
+    (5, 64): "e05413431026f29fb315701cc4d4b1a07fd23163b271417e7aaf0ee3d883b488",
+    (5, 100): "75f665673f71026b700e6b6e6da45a78e94fae6f4d9c2c5f29857d2cddd5d84f",
+    (17, 512): "902be3d84dcf82e7176ee3fcbd49dc7537148a7cbc5180a2bf71fbd4a0b70538",
 }
 
 
@@ -935,7 +881,7 @@ def test_scales_read_back_and_refuse_what_does_not_fit() -> None:
     with pytest.raises(CircuitError, match="boundary"):
         replace(first, residual_out=first.residual_in + 1)
     with pytest.raises(CircuitError, match="boundary between"):
-        ModelScales(layers=(first, replace(second, residual_in=30)), weights={})
+        ModelScales(layers=(first, replace(second, residual_in=30)), weights={}, head=m.scales.head)
     for broken in (
         {**first.to_dict(), "extra": 1},
         {k: v for k, v in first.to_dict().items() if k != "scores"},

@@ -87,11 +87,11 @@ def test_the_four_steps(run: Run, road: Road, tmp_path: Path) -> None:
     code, drawn = run("challenge", req / "record.assay", "--num-layers", "2", "--out", asked)
     assert (code, drawn["record_root"]) == (0, answer["record_root"])
     code, proved = run("prove", road.dir, req, "--challenge", asked, "--out", proof)
-    assert (code, proved["layers"]) == (0, drawn["layers"])
+    assert (code, proved["members"]) == (0, [{"scope": "layers", "layers": drawn["layers"]}])
     assert proved["proof_bytes"] == proof.stat().st_size
     code, verdict = run(*verify_words(road, proof=proof, challenge=asked))
     assert (code, verdict["verdict"], verdict["compared"]) == (0, "accepted", True)
-    assert [s["layer"] for s in verdict["statements"]] == drawn["layers"]
+    assert [s["layer"] for s in verdict["members"][0]["statements"]] == drawn["layers"]
 
 
 def test_registering(run: Run, road: Road, tmp_path: Path) -> None:
@@ -151,7 +151,9 @@ def test_inspecting_every_kind_of_file(run: Run, road: Road) -> None:
 
 def test_commands_without_json(road: Road, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(list(map(str, verify_words(road)))) == 0
-    assert "accepted: layers 0, 2" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "accepted: 2 statements" in shown
+    assert "layer 0 over 6 tokens" in shown
     assert main(["inspect", str(road.proof_path)]) == 0
     assert "hiding: True" in capsys.readouterr().out
     broken = road.proof_path.with_name("broken.assay")
@@ -271,7 +273,7 @@ def test_a_proof_for_something_else(run: Run, road: Road, other: Road, tmp_path:
         code = refusal(run, *verify_words(road, challenge=path), exit_code=1)
         assert code in (expected, "statement.segments")
     later = tmp_path / "later.assay"
-    later.write_bytes(road.proof[:8] + b"\2" + road.proof[9:])
+    later.write_bytes(road.proof[:8] + b"\3" + road.proof[9:])
     assert refusal(run, *verify_words(road, proof=later), exit_code=1) == "format.version"
 
 
@@ -381,7 +383,7 @@ def test_without_the_extra(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(run: Run, road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registering, "_free", lambda path: 1 << 20)
+    monkeypatch.setattr(registering, "free_disk", lambda path: 1 << 20)
     code, answer = run("register", road.model_path, "--out", tmp_path / "DIR")
     assert (code, answer["error"]["code"]) == (2, "disk-full")
     assert "resumes" in answer["error"]["hint"]

@@ -26,7 +26,7 @@ import assay.prove.unfinished
 import assay.storage
 from assay import _core
 from assay.audit import Challenge, challenge
-from assay.epochs import empty_leaf, empty_root, refresh_statement, registration_statement
+from assay.epochs import refresh_statement, registration_statement
 from assay.errors import AssayError, InternalError, PublicFileError, StorageError, VerificationError
 from assay.layout import BLOCK, chunks, weight_layout
 from assay.proof import ProofFile, pack_proof
@@ -167,19 +167,13 @@ def cheating(model: RegisteredModel, name: str, value: int) -> tuple[PublicModel
     return dataclasses.replace(public, root=commitment.root), commitment
 
 
-def empty(public: PublicModel) -> _core.Commitment:
-    commitment = _core.Commitment("boundaries", public.code.core(), [], bytes(32))
-    commitment.restore(np.tile(np.frombuffer(empty_leaf(), np.uint8), (public.code.length, 1)))
-    return commitment
-
-
 @pytest.mark.parametrize("name", ["embedding.0", "layers.1.q_norm", "layers.2.down_proj", "final_norm"])
 def test_a_weight_out_of_range_is_rejected(road: Road, name: str) -> None:
     public, commitment = cheating(road.model, name, -(1 << 15))
     statement = registration_statement(public)
     with pytest.raises(_core.NotProvable):
-        _core.prove(statement.core, commitment, empty(public), bytes(32))
-    forged = _core.prove(statement.core, commitment, empty(public), bytes(32), self_check=False)
+        _core.prove(statement.core, commitment, [], bytes(32))
+    forged = _core.prove(statement.core, commitment, [], bytes(32), self_check=False)
     with pytest.raises(_core.Rejected) as caught:
         _core.verify(statement.core, forged["body"])
     assert caught.value.args[0] == "tableau.linear"
@@ -189,7 +183,7 @@ def test_a_weight_out_of_range_is_rejected(road: Road, name: str) -> None:
 def test_the_ends_of_the_range_are_in_it(road: Road, value: int) -> None:
     public, commitment = cheating(road.model, "layers.0.up_proj", value)
     statement = registration_statement(public)
-    _core.verify(statement.core, _core.prove(statement.core, commitment, empty(public), bytes(32))["body"])
+    _core.verify(statement.core, _core.prove(statement.core, commitment, [], bytes(32))["body"])
 
 
 def test_a_registration_proof_of_other_weights(road: Road, other: Road) -> None:
@@ -224,12 +218,6 @@ def test_a_broken_registration_proof(road: Road) -> None:
     plain = pack_proof(file.profile, False, file.statement_bytes, file.body)
     public = dataclasses.replace(road.model.public, proof=hashlib.sha256(plain).digest())
     assert refusal(lambda: verify_registration(plain, public=public)) == "statement.hiding"
-
-
-def test_the_empty_commitment() -> None:
-    for length in (1, 2, 3, 5, 8, 12, 1000):
-        leaves = np.tile(np.frombuffer(empty_leaf(), np.uint8), (length, 1))
-        assert empty_root(length) == _core.merkle_root(leaves)
 
 
 def test_a_code_without_room_for_the_proofs_of_an_epoch(road: Road, tmp_path: Path) -> None:
@@ -288,7 +276,7 @@ def test_both_epochs_prove(model: RegisteredModel, tmp_path: Path) -> None:
     new = RegisteredModel(model.folder.path)
     fresh = request(new, tmp_path / "new")
     for name, asked, public, epoch in (("old", old, model.public, 0), ("new", fresh, new.public, 1)):
-        prove(new, tmp_path / name, asked, tmp_path / "proof")
+        prove(new, [(tmp_path / name, asked)], tmp_path / "proof")
         assert verify(tmp_path / "proof", public=public, challenge=asked).epoch == epoch
 
 
@@ -309,7 +297,7 @@ def test_a_refresh_that_was_cut_off_resumes(
     same = RegisteredModel(model.folder.path)
     assert same.public == model.public
     asked = request(same, tmp_path / "REQ")
-    proof = prove(same, tmp_path / "REQ", asked, tmp_path / "proof")
+    proof = prove(same, [(tmp_path / "REQ", asked)], tmp_path / "proof")
     assert verify(proof.data, public=same.public, challenge=asked).epoch == 0
     done = refresh(model.folder.path)
     new = RegisteredModel(model.folder.path)
@@ -337,7 +325,7 @@ def test_a_refresh_of_other_weights_is_rejected(road: Road) -> None:
     public = dataclasses.replace(changed, epoch=1, previous=road.model.public.hash, proof=b"")
     statement = refresh_statement(public, road.model.public)
     old = road.model.commitment("boundaries")
-    forged = _core.prove(statement.core, commitment, old, bytes(32), self_check=False)
+    forged = _core.prove(statement.core, commitment, [old], bytes(32), self_check=False)
     with pytest.raises(_core.Rejected) as caught:
         _core.verify(statement.core, forged["body"])
     assert caught.value.args[0] == "tableau.linear"
@@ -489,7 +477,7 @@ def test_tickets_that_belong_to_another_proof_now(
     before = epochs(model)[0].recorded
     asked = request(model, tmp_path / "REQ")
     for _ in range(3):
-        prove(model, tmp_path / "REQ", asked, tmp_path / "proof")
+        prove(model, [(tmp_path / "REQ", asked)], tmp_path / "proof")
     refresh(model.folder.path)
     assert model.folder.epoch(1).key.read_bytes() != key
     old, *_, new = epochs(model)
@@ -508,7 +496,7 @@ def test_a_refresh_after_its_page_was_made_and_a_restore(
     new = RegisteredModel(model.folder.path)
     verify_refresh(proof_of(new), public=new.public, before=model.public)
     asked = request(new, tmp_path / "REQ")
-    prove(new, tmp_path / "REQ", asked, tmp_path / "proof")
+    prove(new, [(tmp_path / "REQ", asked)], tmp_path / "proof")
 
 
 def test_a_folder_that_is_lost_while_its_page_is_there(model: RegisteredModel) -> None:
@@ -573,7 +561,7 @@ def test_a_second_refresh_of_an_epoch_needs_the_lost_one(
 ) -> None:
     """Half of the reserve is not for ordinary refreshes, however often they are begun."""
     asked = request(tight, tmp_path / "REQ")
-    prove(tight, tmp_path / "REQ", asked, tmp_path / "proof")
+    prove(tight, [(tmp_path / "REQ", asked)], tmp_path / "proof")
     with killed_while_writing(monkeypatch, ".proof"):
         refresh(tight.folder.path)
     shutil.rmtree(tight.folder.epoch(1).path)
@@ -590,11 +578,11 @@ def test_a_second_refresh_of_an_epoch_needs_the_lost_one(
 def test_a_proof_past_the_budget_is_refused(tight: RegisteredModel, tmp_path: Path) -> None:
     """Early, with nothing written; a refresh is still possible, and helps."""
     asked = request(tight, tmp_path / "REQ")
-    prove(tight, tmp_path / "REQ", asked, tmp_path / "first")
+    prove(tight, [(tmp_path / "REQ", asked)], tmp_path / "first")
     before = epochs(tight)
     more = request(tight, tmp_path / "REQ2")
     with pytest.raises(StorageError) as caught:
-        prove(tight, tmp_path / "REQ2", more, tmp_path / "second")
+        prove(tight, [(tmp_path / "REQ2", more)], tmp_path / "second")
     assert caught.value.code == "ledger-budget"
     assert "refresh" in (caught.value.hint or "")
     assert not (tmp_path / "second").exists()
@@ -602,7 +590,7 @@ def test_a_proof_past_the_budget_is_refused(tight: RegisteredModel, tmp_path: Pa
     refresh(tight.folder.path)
     new = RegisteredModel(tight.folder.path)
     fresh = request(new, tmp_path / "REQ3")
-    prove(new, tmp_path / "REQ3", fresh, tmp_path / "third")
+    prove(new, [(tmp_path / "REQ3", fresh)], tmp_path / "third")
 
 
 def test_a_warning_from_nine_tenths_of_the_budget(
@@ -644,7 +632,7 @@ def test_a_record_cut_off_has_a_new_ledger(
     with killed_while_writing(monkeypatch, "record.assay"):
         record(tight, tmp_path / "REQ", tokens=TOKENS)
     asked = request(tight, tmp_path / "REQ")
-    prove(tight, tmp_path / "REQ", asked, tmp_path / "proof")
+    prove(tight, [(tmp_path / "REQ", asked)], tmp_path / "proof")
     with Ledger.open(tmp_path / "REQ" / "private" / "ledger.db") as ledger:
         assert [epoch.root for epoch in ledger.state().epochs] == [asked.record.boundaries_root]
 
@@ -663,32 +651,35 @@ def test_a_recording_in_memory_is_counted_too(tight: RegisteredModel) -> None:
 def test_killed_between_recording_and_writing(
     model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was recorded stays recorded; nothing of the proof is there."""
+    """What was recorded stays recorded; the next run makes the same proof, and opens no other column."""
     asked = request(model, tmp_path / "REQ")
     used = epochs(model)[0].parts[2].opened
     with killed_while_writing(monkeypatch, "proof.assay"):
-        prove(model, tmp_path / "REQ", asked, tmp_path / "proof.assay")
+        prove(model, [(tmp_path / "REQ", asked)], tmp_path / "proof.assay")
     assert not (tmp_path / "proof.assay").exists()
-    assert epochs(model)[0].parts[2].opened > used
-    proof = prove(model, tmp_path / "REQ", asked, tmp_path / "proof.assay")
+    before = epochs(model)
+    assert before[0].parts[2].opened > used
+    proof = prove(model, [(tmp_path / "REQ", asked)], tmp_path / "proof.assay")
     found = verify(tmp_path / "proof.assay", public=model.public, challenge=asked)
     assert found.counter == proof.counter == epochs(model)[0].begun
+    assert epochs(model) == before
+    assert not (tmp_path / "proof.assay.work").exists()
 
 
 def test_every_part_that_is_opened_is_charged(
     model: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = request(model, tmp_path / "REQ")
-    real = assay.prove.prover._charges
+    real = assay.prove.prover._Job._charges
 
     def fewer(*arguments: Any) -> list[Any]:
         weights, boundaries = real(*arguments)
         return [weights, dataclasses.replace(boundaries, parts=boundaries.parts[:-1])]
 
-    monkeypatch.setattr(assay.prove.prover, "_charges", fewer)
+    monkeypatch.setattr(assay.prove.prover._Job, "_charges", fewer)
     before = epochs(model)
-    with pytest.raises(AssertionError, match="charged"):
-        prove(model, tmp_path / "REQ", asked, tmp_path / "proof")
+    with pytest.raises(InternalError, match="charged"):
+        prove(model, [(tmp_path / "REQ", asked)], tmp_path / "proof")
     assert epochs(model) == before
 
 
@@ -696,7 +687,7 @@ def test_a_proof_that_cannot_be_written_costs_no_columns(model: RegisteredModel,
     asked = request(model, tmp_path / "REQ")
     before = epochs(model)
     for out in (tmp_path / "none" / "proof", tmp_path / "REQ"):
-        assert refusal(lambda out=out: prove(model, tmp_path / "REQ", asked, out)) == "cannot-write"
+        assert refusal(lambda out=out: prove(model, [(tmp_path / "REQ", asked)], out)) == "cannot-write"
     assert epochs(model) == before
 
 
@@ -711,7 +702,7 @@ def test_a_ledger_that_cannot_record_reveals_nothing(
 
     monkeypatch.setattr(Ledger, "record", record_nothing)
     with pytest.raises(StorageError) as caught:
-        prove(model, tmp_path / "REQ", asked, tmp_path / "proof.assay")
+        prove(model, [(tmp_path / "REQ", asked)], tmp_path / "proof.assay")
     assert caught.value is full
     assert not (tmp_path / "proof.assay").exists()
 
@@ -722,7 +713,7 @@ def test_ledgers_that_cannot_be_used(tight: RegisteredModel, other: Road, tmp_pa
     whole = path.read_bytes()
 
     def proving() -> None:
-        prove(tight, tmp_path / "REQ", asked, tmp_path / "proof")
+        prove(tight, [(tmp_path / "REQ", asked)], tmp_path / "proof")
 
     path.unlink()
     assert refusal(proving) == "ledger-missing"
@@ -740,11 +731,11 @@ def test_ledgers_that_cannot_be_used(tight: RegisteredModel, other: Road, tmp_pa
 def test_a_restored_ledger_only_refreshes(model: RegisteredModel, tmp_path: Path) -> None:
     asked = request(model, tmp_path / "REQ")
     backup = model.folder.ledger.read_bytes()
-    prove(model, tmp_path / "REQ", asked, tmp_path / "proof")
+    prove(model, [(tmp_path / "REQ", asked)], tmp_path / "proof")
     model.folder.ledger.write_bytes(backup)
 
     def proving() -> None:
-        prove(RegisteredModel(model.folder.path), tmp_path / "REQ", asked, tmp_path / "again")
+        prove(RegisteredModel(model.folder.path), [(tmp_path / "REQ", asked)], tmp_path / "again")
 
     assert refusal(proving) == "ledger-rolled-back"
     done = refresh(model.folder.path)
@@ -752,7 +743,7 @@ def test_a_restored_ledger_only_refreshes(model: RegisteredModel, tmp_path: Path
     assert refusal(proving) == "ledger-stale"  # its record is of the epoch before
     new = RegisteredModel(model.folder.path)
     fresh = request(new, tmp_path / "REQ2")
-    proof = prove(new, tmp_path / "REQ2", fresh, tmp_path / "fresh")
+    proof = prove(new, [(tmp_path / "REQ2", fresh)], tmp_path / "fresh")
     verify_refresh(proof_of(new), public=new.public, before=model.public)
     first = ProofFile.from_bytes((tmp_path / "proof").read_bytes()).counter
     assert first is not None
@@ -766,7 +757,7 @@ def test_a_restore_that_only_the_provider_knows_of(
     asked = request(model, tmp_path / "REQ")
     with killed_while_writing(monkeypatch, ".proof"):
         refresh(model.folder.path, restored=True)
-    code = refusal(lambda: prove(model, tmp_path / "REQ", asked, tmp_path / "proof"))
+    code = refusal(lambda: prove(model, [(tmp_path / "REQ", asked)], tmp_path / "proof"))
     assert code == "ledger-stale"
     done = refresh(model.folder.path)
     assert (done.restored, done.public.epoch) == (True, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay.circuits import gemma3
+from assay.circuits import forward, gemma3
 
 from assay import _core
 from assay.model import SourceModel, load
@@ -89,6 +89,41 @@ def exact_boundaries(source: SourceModel, scales: ModelScales, tokens: list[int]
     return [np.ldexp(c[:, :hidden].astype(np.float64), -scales.boundary(i)) for i, c in enumerate(cells)]
 
 
+def exact_head(source: SourceModel, scales: ModelScales, last: IntArray) -> IntArray:
+    """The final norm's output [T, hidden padded] of the exact model, from its last boundary [T, hidden]."""
+    layers, tokens = source.config.num_layers, len(last)
+    cells = np.rint(np.ldexp(last, scales.boundary(layers))).astype(np.int32)
+    given = {f"boundary.{layers}": padded(cells)}
+    given["final_norm"] = padded(quantize_weight(source, "final_norm", scales))
+    circuit = _core.Circuit(forward.final(source.config, scales, tokens, range(tokens)))
+    found: IntArray = circuit.evaluate(given, ["head.input"])["head.input"]
+    return found
+
+
+def exact_logits(source: SourceModel, scales: ModelScales, last: IntArray, ids: list[list[int]]) -> IntArray:
+    """Logits at ids [T][K] of the exact model, as real numbers, from its last boundary [T, hidden]."""
+    head, pieces = exact_head(source, scales, last), _pieces(source)
+    table = quantize_weight(source, "embedding", scales)
+    total = np.zeros((len(last), len(ids[0])))
+    for p, rows in enumerate(pieces):
+        raw = forward.vocabulary(source.config, scales, p, pieces, ids, distances=False)
+        start = sum(pieces[:p])
+        given = {"head.input": head, f"embedding.{p}": padded(table[start : start + rows])}
+        total += _core.Circuit(raw).evaluate(given, ["logits"])["logits"][:, : len(ids[0])]
+    return np.ldexp(total, -scales.head.logits)
+
+
+def _pieces(source: SourceModel) -> list[int]:
+    """The embedding in two pieces."""
+    half = source.config.vocab_size // 2
+    return [half, source.config.vocab_size - half]
+
+
+def softmax(logits: IntArray) -> IntArray:
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
 def relative_error(found: IntArray, expected: IntArray) -> float:
     """The median over tokens of |found - expected| / |expected|."""
     return float(np.median(np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)))
@@ -109,6 +144,19 @@ def test_tiny_model(tmp_path: Path, length: int, window: int) -> None:
     assert len(found) == len(expected) == 4
     errors = [relative_error(a, b) for a, b in zip(found, expected, strict=True)]
     assert max(errors) < 2e-3, errors
+
+
+def test_tiny_models_logits(tmp_path: Path) -> None:
+    """The whole distribution of a tiny model: every id is named."""
+    model = random_gemma(tmp_path, 8)
+    source = load(tmp_path)
+    tokens = random_tokens(20)
+    scales = derive_scales(source.config, _maxima(source, tokens), weight_maxima(source))
+    last = exact_boundaries(source, scales, tokens)[-1]
+    found = softmax(exact_logits(source, scales, last, [list(range(96))] * len(tokens)))
+    with torch.no_grad():
+        expected = softmax(model(torch.tensor([tokens])).logits[0].double().numpy())
+    assert (np.abs(found - expected).sum(axis=1) / 2).mean() < 3e-3
 
 
 def _maxima(source: SourceModel, tokens: list[int]) -> dict[str, float]:
@@ -143,3 +191,25 @@ def test_gemma_270m_beyond_its_window() -> None:
     found = exact_boundaries(source, calibrate(source), tokens)
     errors = [relative_error(a, b.astype(np.float64)) for a, b in zip(found, expected, strict=True)]
     assert max(errors) < 4e-3, errors
+
+
+@pytest.mark.full_size
+def test_gemma_270m_distributions_on_texts_not_seen() -> None:
+    """Total variation between the exact model and float32, over the whole vocabulary, on average."""
+    from assay.model.float_model import FloatModel
+
+    source = load(None)
+    scales, model, variations = calibrate(source), FloatModel(source), []
+    table = quantize_weight(source, "embedding", scales).astype(np.float64).T
+    for text in heldout()[:3]:
+        tokens = source.encode(text)[:48]
+        last = exact_boundaries(source, scales, tokens)[-1]
+        expected = softmax(model.logits(model.forward(tokens)[-1]).astype(np.float64))
+        h = exact_head(source, scales, last).astype(np.float64)
+        x = np.clip(np.floor(h @ table / 2.0**scales.logits_shift + 0.5), -(1 << 15), (1 << 15) - 1)
+        named = [[int(v) for v in np.argsort(-row)[:4]] for row in x]
+        exact = exact_logits(source, scales, last, named)
+        picked = np.take_along_axis(x, np.array(named), axis=1)
+        assert (exact == np.ldexp(picked, -scales.head.logits)).all()
+        variations += list(np.abs(softmax(np.ldexp(x, -scales.head.logits)) - expected).sum(axis=1) / 2)
+    assert np.mean(variations) < 3e-3, np.mean(variations)

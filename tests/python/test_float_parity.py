@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -105,6 +106,22 @@ def test_window_matters(tmp_path: Path) -> None:
     difference = np.abs(narrow.forward(tokens)[1] - wide.forward(tokens)[1]).max(axis=1)
     assert (difference[:8] == 0).all()
     assert difference[8] > 1e-4
+
+
+def test_the_heads_sites_are_those_of_the_logits(tmp_path: Path) -> None:
+    random_gemma(tmp_path, window=8, pattern=2)
+    model = FloatModel(load(tmp_path))
+    last = model.forward(random_tokens(12))[-1]
+    seen: list[tuple[str, np.ndarray]] = []
+    with patch("assay.model.float_model._SLAB", 40):
+        model.observe_head(last, lambda site, values: seen.append((site, values)))
+    assert [(site, v.shape) for site, v in seen] == [
+        ("final_norm.out", (12, 48)),
+        ("logits", (12, 40)),
+        ("logits", (12, 40)),
+        ("logits", (12, 16)),
+    ]
+    np.testing.assert_allclose(np.hstack([v for _, v in seen[1:]]), model.logits(last), rtol=1e-5, atol=1e-5)
 
 
 def test_visible_cells() -> None:

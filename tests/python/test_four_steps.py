@@ -36,6 +36,7 @@ import assay.statement
 import assay.storage
 from assay import framing
 from assay.audit import Challenge, RecordHeader, challenge
+from assay.audit.tokens import commit_tokens
 from assay.errors import (
     ChallengeError,
     PublicFileError,
@@ -49,9 +50,10 @@ from assay.proof import pack_proof
 from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import RegisteredModel
 from assay.prove.prover import prove
-from assay.prove.record import commit_tokens, load_recording, record, record_tokens
+from assay.prove.record import load_recording, record, record_tokens
 from assay.public import PublicModel
-from assay.statement import build_statement, circuits_digest
+from assay.segments import circuits_digest
+from assay.statement import build_statement
 from assay.verify import verify
 
 
@@ -83,7 +85,7 @@ def test_the_road_is_accepted(road: Road) -> None:
     assert found.security_bits >= 128
     total = -np.log2(sum(2.0**-bits for bits in found.security_terms.values()))
     assert found.security_bits == pytest.approx(total, abs=1e-6)
-    assert found.record_root == road.recording.header.hash
+    assert [m.record_root for m in found.members] == [road.recording.header.hash]
     assert found.public_hash == road.model.public.hash
     assert json.dumps(found.to_dict())
 
@@ -166,7 +168,7 @@ def test_the_circuit_digest_is_that_of_the_circuits(road: Road) -> None:
 def test_any_statement_compares_nothing(road: Road) -> None:
     found = verify(road.proof, public=road.public, any_statement=True)
     assert not found.compared
-    assert found.nonce == road.challenge.nonce
+    assert found.members[0].nonce == road.challenge.nonce
     with pytest.raises(RequestError) as caught:
         verify(road.proof, public=road.public)
     assert caught.value.code == "no-challenge"
@@ -198,7 +200,7 @@ def test_a_replaced_statement_breaks_the_transcript(road: Road) -> None:
         challenge(road.recording.header, layers=[0, 1]),
         challenge(road.recording.header, layers=[0]),
     ):
-        statement = build_statement(road.model.public, asked)
+        statement = build_statement(road.model.public, [asked])
         proof = pack_proof("provable-128", True, statement.instance, road.file.body)
         assert not rejection(road, proof, asked).code.startswith("statement.")
 
@@ -211,7 +213,7 @@ def test_head_and_framing(road: Road) -> None:
     ):
         proof = pack_proof(profile, hiding, file.statement_bytes, file.body)
         assert rejection(road, proof).code == code
-    for version in (0, 2):
+    for version in (0, 1, 3):
         changed = road.proof[:8] + version.to_bytes(4, "little") + road.proof[12:]
         assert rejection(road, changed).code == "format.version"
     for wrong in (
@@ -289,7 +291,7 @@ def test_every_field_of_the_record_is_bound(road: Road, field: str) -> None:
     moved = dataclasses.replace(header, **{field: changed})
     asked = dataclasses.replace(road.challenge, record=moved)
     assert rejection(road, road.proof, asked).code == "statement.record"
-    statement = build_statement(road.model.public, asked)
+    statement = build_statement(road.model.public, [asked])
     rejection(road, pack_proof("provable-128", True, statement.instance, road.file.body), asked)
 
 
@@ -343,13 +345,13 @@ def test_damaged_private_files(road: Road, tmp_path: Path) -> None:
         for broken in (whole[:-1], b"", whole + b"\0"):
             path.write_bytes(broken)
             with pytest.raises(RequestError):
-                prove(road.model, tmp_path / "REQ", asked, tmp_path / "proof.assay")
+                prove(road.model, [(tmp_path / "REQ", asked)], tmp_path / "proof.assay")
         if name != "request.assay":
             path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
             with pytest.raises(RequestError):
-                prove(road.model, tmp_path / "REQ", asked, tmp_path / "proof.assay")
+                prove(road.model, [(tmp_path / "REQ", asked)], tmp_path / "proof.assay")
         path.write_bytes(whole)
-    prove(road.model, tmp_path / "REQ", asked, tmp_path / "proof.assay")
+    prove(road.model, [(tmp_path / "REQ", asked)], tmp_path / "proof.assay")
     assert not stat.S_IMODE((tmp_path / "REQ" / "private").stat().st_mode) & 0o077
 
 
@@ -500,7 +502,7 @@ def test_a_full_disk_says_how_much_is_missing_and_resumes(
 def test_too_little_space_is_told_at_once(
     road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registering, "_free", lambda path: 1000)
+    monkeypatch.setattr(registering, "free_disk", lambda path: 1000)
     with pytest.raises(StorageError) as caught:
         register_model(road.model_path, tmp_path / "DIR")
     assert caught.value.code == "disk-full"
@@ -589,7 +591,7 @@ def test_four_processes_with_files_between_them(tmp_path: Path) -> None:
         "verify", "proof.assay", "--public", "public.assay", "--challenge", "challenge.json", cwd=client
     )
     assert answer["verdict"] == "accepted"
-    assert [s["layer"] for s in answer["statements"]] == drawn["layers"]
+    assert [s["layer"] for s in answer["members"][0]["statements"]] == drawn["layers"]
     assert answer["security_bits"] >= 128
 
 

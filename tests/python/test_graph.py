@@ -208,8 +208,8 @@ def test_degrees_names_and_tables_have_limits() -> None:
     b.zero("z", x.domain, [term(x)])
     with pytest.raises(CircuitError, match="two relations named 'z'"):
         b.linear("z", x.domain, term(x))
-    with pytest.raises(CircuitError, match="65537 rows"):
-        Table.function("big", 0, 65537, lambda keys: [keys])
+    with pytest.raises(CircuitError, match="131073 rows"):
+        Table.function("big", 0, 131073, lambda keys: [keys])
     assert b.range_table(5) == b.range_table(5)
     with pytest.raises(CircuitError, match="4194305 rows"):
         b.range_table((1 << 22) + 1)

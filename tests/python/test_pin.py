@@ -197,7 +197,7 @@ def test_a_ledger_that_went_back(road: Road, tmp_path: Path) -> None:
         model = RegisteredModel(tmp_path / "DIR")
         record(model, tmp_path / name, tokens=[1, 2])
         asked = challenge(tmp_path / name / "record.assay", layers=[0])
-        proof = prove(model, tmp_path / name, asked, tmp_path / f"{name}.proof")
+        proof = prove(model, [(tmp_path / name, asked)], tmp_path / f"{name}.proof")
         answers.append(verify(proof.data, public=model.public, challenge=asked, pin=tmp_path / "model.pin"))
         shutil.rmtree(tmp_path / "DIR")
         shutil.copytree(tmp_path / "backup", tmp_path / "DIR")
@@ -391,7 +391,7 @@ def test_a_head_that_lies_about_hiding(road: Road) -> None:
     from assay.proof import pack_proof
     from assay.statement import build_statement
 
-    statement = build_statement(road.model.public, road.challenge, hiding=False)
+    statement = build_statement(road.model.public, [road.challenge], hiding=False)
     lying = pack_proof("provable-128", False, statement.instance, road.file.body)
     with pytest.raises(VerificationError):
         verify(lying, public=road.public, challenge=road.challenge, insecure_no_hiding=True)

@@ -20,7 +20,7 @@ from assay.framing import Kind
 from assay.public import PublicModel
 from assay.verify.bundle import VERSION, statement_file
 
-GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v1"
+GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v2"
 
 
 def program() -> str:
@@ -41,7 +41,7 @@ def test_golden_proofs(profile: str, hiding: bool, tmp_path: Path) -> None:
     folder = GOLDEN / profile
     public, challenge = PublicModel.load(folder / "public.assay"), Challenge.load(folder / "challenge.json")
     statement = tmp_path / "statement"
-    statement.write_bytes(statement_file(public, challenge, hiding=hiding))
+    statement.write_bytes(statement_file(public, [challenge], hiding=hiding))
     proofs = {True: folder / "proof.assay", False: folder / "proof-not-hiding.assay"}
     code, found = run(statement, proofs[hiding])
     assert (code, found["verdict"], found["hiding"]) == (0, "accepted", hiding)
@@ -65,15 +65,17 @@ def test_the_program_says_what_assay_verify_says(
     code, theirs = run(out, road.proof_path)
     assert (code, theirs["counter"], theirs["proof_bytes"]) == (0, ours["counter"], ours["proof_bytes"])
     assert theirs["security_terms"] == pytest.approx(ours["security_terms"], abs=1e-5)
-    assert [s["totals"] for s in theirs["segments"]] == [s["saturated"] for s in ours["statements"]]
+    assert [s["totals"] for s in theirs["segments"]] == [
+        s["saturated"] for s in ours["members"][0]["statements"]
+    ]
     assert [s["circuit_digest"] for s in theirs["segments"]] == [
-        s["circuit_digest"] for s in ours["statements"]
+        s["circuit_digest"] for s in ours["members"][0]["statements"]
     ]
 
 
 def test_a_file_has_the_parts_that_the_specification_names(road: Road) -> None:
     public = PublicModel.from_bytes(road.public)
-    data = statement_file(public, road.challenge)
+    data = statement_file(public, [road.challenge])
     head, instance, circuits = framing.unpack(data, Kind.STATEMENT, VERSION, [256, 1 << 24, 1 << 30])
     assert framing.decode(head) == {"profile": public.profile.name, "hiding": True}
     assert road.file.statement_bytes in instance
@@ -82,4 +84,4 @@ def test_a_file_has_the_parts_that_the_specification_names(road: Road) -> None:
 
 def test_a_challenge_to_another_model_is_refused(road: Road, other: Road) -> None:
     with pytest.raises(ChallengeError):
-        statement_file(PublicModel.from_bytes(other.public), road.challenge)
+        statement_file(PublicModel.from_bytes(other.public), [road.challenge])

@@ -97,8 +97,8 @@ class Case:
             required_bits=1.0,
             instance=b"a request",
             weights=self.weights[1],
-            boundaries=boundaries,
-            segments=[("segment", self.core)],
+            members=[boundaries],
+            segments=[("segment", self.core, 0)],
             hiding=hiding,
         )
 
@@ -118,7 +118,7 @@ class Case:
         if counts:
             corrupt["multiplicities"] = counts
         proof = _core.prove(
-            statement, self.weights[0], commitment, bytes(32), self_check=False, corrupt=corrupt
+            statement, self.weights[0], [commitment], bytes(32), self_check=False, corrupt=corrupt
         )
         try:
             return _core.verify(statement, proof["body"])

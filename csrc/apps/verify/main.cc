@@ -78,6 +78,17 @@ std::string hex(const Digest& d) {
   return out;
 }
 
+// A field element stands for the integer of least magnitude.
+std::string signed_list(std::span<const F> cells) {
+  std::string out;
+  for (const F x : cells) {
+    const bool negative = x.v > kModulus / 2;
+    out += (out.empty() ? "" : ", ") + std::string(negative ? "-" : "") +
+           std::to_string(negative ? kModulus - x.v : x.v);
+  }
+  return "[" + out + "]";
+}
+
 std::string accepted(const Statement& s, const Verified& v, size_t proof_bytes) {
   Object terms;
   for (const SecurityTerm& t : v.terms) terms.real(t.name, t.bits);
@@ -87,7 +98,9 @@ std::string accepted(const Statement& s, const Verified& v, size_t proof_bytes) 
     for (const auto& [name, value] : v.totals[k]) totals.raw(name, std::to_string(value));
     Object segment;
     segment.text("name", s.segments[k].name).text("circuit_digest", hex(s.segments[k].circuit->digest));
-    segments += (k == 0 ? "" : ", ") + segment.raw("totals", totals.str()).str();
+    Object outputs;
+    for (const auto& [name, cells] : v.outputs[k]) outputs.raw(name, signed_list(cells));
+    segments += (k == 0 ? "" : ", ") + segment.raw("totals", totals.str()).raw("outputs", outputs.str()).str();
   }
   Object out;
   out.text("verdict", "accepted").flag("hiding", s.hiding).count("counter", v.counter);

@@ -114,13 +114,13 @@ class LongLived:
         """
 class Statement:
     """
-    A batch of segments over the same commitments.
+    A batch of members over the same weights. A member is the commitment to its recorded boundaries, or None; a segment is (name, circuit, number of its member).
     """
-    def __init__(self, *, degree: typing.SupportsInt | typing.SupportsIndex, code: CodeParams, required_bits: typing.SupportsFloat | typing.SupportsIndex, instance: bytes, weights: LongLived, boundaries: LongLived, segments: collections.abc.Sequence[tuple[str, Circuit]], hiding: bool = True) -> None:
+    def __init__(self, *, degree: typing.SupportsInt | typing.SupportsIndex, code: CodeParams, required_bits: typing.SupportsFloat | typing.SupportsIndex, instance: bytes, weights: LongLived, members: collections.abc.Sequence[LongLived | None], segments: collections.abc.Sequence[tuple[str, Circuit, typing.SupportsInt | typing.SupportsIndex]], hiding: bool = True) -> None:
         ...
     def opened_parts(self) -> list[list[int]]:
         """
-        The parts of the weights and of the boundaries that a proof opens, in order.
+        The parts of the weights, and of each recorded member's boundaries, that a proof opens.
         """
     @property
     def instance(self) -> bytes:
@@ -145,9 +145,9 @@ def processor() -> dict[str, bool]:
     """
     Which accelerated paths this process uses.
     """
-def prove(statement: Statement, weights: typing.Any, boundaries: typing.Any, seed: bytes, *, counter: typing.SupportsInt | typing.SupportsIndex = 0, on_columns: collections.abc.Callable[[list[int]], None] | None = None, self_check: bool = True, evaluate_with: collections.abc.Mapping[str, numpy.ndarray] = {}, corrupt: collections.abc.Mapping[str, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]]] = {}) -> dict[str, typing.Any]:
+def prove(statement: Statement, weights: typing.Any, boundaries: collections.abc.Sequence[typing.Any], seed: bytes, *, counter: typing.SupportsInt | typing.SupportsIndex = 0, on_columns: collections.abc.Callable[[list[int]], None] | None = None, self_check: bool = True, evaluate_with: collections.abc.Mapping[str, numpy.ndarray] = {}, corrupt: collections.abc.Mapping[str, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]]] = {}, advice: collections.abc.Sequence[collections.abc.Mapping[str, typing.Annotated[numpy.typing.ArrayLike, numpy.int64]]] = [], work: str | None = None, progress: collections.abc.Callable[[str, int, int], None] | None = None, corrupt_segment: typing.SupportsInt | typing.SupportsIndex = 0) -> dict[str, typing.Any]:
     """
-    Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the columns of the long-lived commitments before anything of them is revealed; what it raises ends the proof. Only to show that the verifier rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds to cells of the first segment's witness, {tensor: [(row, column, what to add)]}, and to "multiplicities".
+    Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the columns of the long-lived commitments before anything of them is revealed; what it raises ends the proof. Only to show that the verifier rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds to cells of one segment's witness, {tensor: [(row, column, what to add)]}, and to "multiplicities".
     """
 def set_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """

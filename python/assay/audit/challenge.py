@@ -1,8 +1,10 @@
-"""Challenges: which layers a verifier wants proven, drawn after the record was closed and bound to it.
+"""Challenges: what a verifier wants proven of a record, drawn after the record was closed and bound to it.
 
-    layers = the first k distinct values of SHAKE128(label, record root, nonce), taken 4 bytes at a time,
-    rejected if
-             they would bias the remainder modulo the number of layers
+Two scopes: layers between their recorded boundaries, or the forward pass from the tokens to the logits at
+some positions.
+
+    drawn = the first k distinct values of SHAKE128(label, record root, nonce), taken 4 bytes at a time,
+            rejected if they would bias the remainder modulo the number of layers, or of positions
 
 A challenge carries the whole head of the record, so that a verifier needs nothing else of the prover's.
 """
@@ -28,11 +30,12 @@ from assay.framing import FormatError
 from assay.storage import read_file
 
 KIND = "assay challenge"
-VERSION = 0
-SCOPE = "layers"
+VERSION = 1
+LAYERS, FORWARD = "layers", "forward"
 NONCE_BYTES = 32
+MOST_POSITIONS = 1 << 10
 _CAP = 4 << 20
-_LABEL = b"assay challenge 0: layers"
+_ASKED = {LAYERS: "layers", FORWARD: "positions"}
 _FIELDS: framing.Kinds = {
     "kind": str,
     "version": int,
@@ -41,18 +44,40 @@ _FIELDS: framing.Kinds = {
     "nonce": str,
     "scope": str,
     "drawn": bool,
-    "layers": list,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Challenge:
-    """A record's head, a nonce of 32 bytes, and layers, ascending; `drawn` if they follow from the nonce."""
+    """A record's head, a nonce of 32 bytes, and what is asked for: layers, or positions of a forward pass.
+
+    Either is ascending and without repetition, and empty in the other scope; `drawn` if they follow from the
+    nonce.
+    """
 
     record: RecordHeader
     nonce: bytes
-    layers: tuple[int, ...]
+    layers: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
     drawn: bool
+
+    @property
+    def scope(self) -> str:
+        """`layers` or `forward`."""
+        return FORWARD if self.positions else LAYERS
+
+    @property
+    def asked(self) -> dict[str, list[int]]:
+        """The layers, or the positions, under that name."""
+        name = _ASKED[self.scope]
+        return {name: list(getattr(self, name))}
+
+    @property
+    def described(self) -> str:
+        """What is asked for, for people: `layers 0, 2`, `the forward pass at positions 3, 5`."""
+        ((name, numbers),) = self.asked.items()
+        listed = f"{name} {', '.join(map(str, numbers))}"
+        return f"the forward pass at {listed}" if self.positions else listed
 
     @cached_property
     def encoded(self) -> bytes:
@@ -67,17 +92,16 @@ class Challenge:
             "record": base64.b64encode(self.record.encoded).decode(),
             "record_root": self.record.hash.hex(),
             "nonce": self.nonce.hex(),
-            "scope": SCOPE,
+            "scope": self.scope,
             "drawn": self.drawn,
-            "layers": list(self.layers),
+            **self.asked,
         }
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Challenge:
         """Reads a file; raises `ChallengeError`."""
         try:
-            values = framing.fields(_json(data), "challenge", _FIELDS)
-            return _checked(values)
+            return _read(_json(data))
         except FormatError as error:
             raise ChallengeError(f"challenge-{error.reason}", f"challenge: {error.message}") from error
 
@@ -90,29 +114,51 @@ class Challenge:
 def challenge(
     record: str | os.PathLike[str] | RecordHeader,
     *,
+    scope: str = LAYERS,
     num_layers: int | None = None,
     layers: Sequence[int] | None = None,
+    num_positions: int | None = None,
+    positions: Sequence[int] | None = None,
     nonce: bytes | None = None,
 ) -> Challenge:
-    """Draws `num_layers` layers of a record, or names `layers`; the nonce is random unless given."""
+    """Draws `num_layers` layers of a record, or names `layers`; in the scope `forward` the same of positions.
+
+    The nonce is random unless given.
+    """
     header = record if isinstance(record, RecordHeader) else load_header(Path(record))
     nonce = os.urandom(NONCE_BYTES) if nonce is None else nonce
     if len(nonce) != NONCE_BYTES:
         raise ChallengeError("bad-nonce", f"a nonce has {NONCE_BYTES} bytes, this one {len(nonce)}")
-    if (num_layers is None) == (layers is None):
+    given = {LAYERS: (num_layers, layers), FORWARD: (num_positions, positions)}
+    if scope not in given:
+        raise ChallengeError("bad-challenge", f"a scope is {LAYERS} or {FORWARD}, not {scope!r}")
+    count, named = given.pop(scope)
+    what = _ASKED[scope]
+    if any(value is not None for other in given.values() for value in other):
+        raise ChallengeError("bad-challenge", f"the scope {scope} takes {what} alone")
+    if (count is None) == (named is None):
         raise ChallengeError(
-            "bad-challenge", "give the number of layers to draw, or the layers: one of the two"
+            "bad-challenge", f"give the number of {what} to draw, or the {what}: one of the two"
         )
-    if layers is not None:
-        return Challenge(
-            record=header, nonce=nonce, layers=named_layers(layers, header.num_layers), drawn=False
-        )
-    if num_layers is None or not 1 <= num_layers <= header.num_layers:
+    of = countable(header, scope)
+    if named is not None:
+        return Challenge(record=header, nonce=nonce, drawn=False, **{what: named_numbers(scope, named, of)})
+    _require_count(scope, count or 0, of)
+    drawn = draw(header.hash, nonce, count or 0, of, scope=scope)
+    return Challenge(record=header, nonce=nonce, drawn=True, **{what: drawn})
+
+
+def countable(header: RecordHeader, scope: str) -> int:
+    """How many layers, or positions, a record has; raises `ChallengeError` if it has no log to ask for."""
+    if scope == LAYERS:
+        return header.num_layers
+    if header.log is None:
         raise ChallengeError(
-            "layer-out-of-range", f"{num_layers} layers asked for; the model has {header.num_layers}"
+            "no-log",
+            "the record has no log of ids: a forward pass cannot be asked for",
+            hint="the provider records with a log unless told not to (--no-log)",
         )
-    drawn = draw(header.hash, nonce, num_layers, header.num_layers)
-    return Challenge(record=header, nonce=nonce, layers=drawn, drawn=True)
+    return header.tokens
 
 
 def load_header(path: Path) -> RecordHeader:
@@ -120,13 +166,14 @@ def load_header(path: Path) -> RecordHeader:
     return RecordHeader.from_bytes(read_file(path, HEADER_CAP + 64, "record"), ChallengeError)
 
 
-def draw(record_root: bytes, nonce: bytes, count: int, of: int) -> tuple[int, ...]:
-    """`count` distinct layers of `of`, ascending, without bias."""
+def draw(record_root: bytes, nonce: bytes, count: int, of: int, *, scope: str = LAYERS) -> tuple[int, ...]:
+    """`count` distinct numbers below `of`, ascending, without bias."""
     if not 1 <= count <= of:
         raise ValueError(f"cannot draw {count} of {of}")
+    label = f"assay challenge {VERSION}: {_ASKED[scope]}".encode()
     limit = (1 << 32) - (1 << 32) % of
     found: set[int] = set()
-    for value in _words(_LABEL + record_root + nonce):
+    for value in _words(label + record_root + nonce):
         if len(found) == count:
             break
         if value < limit:
@@ -145,13 +192,43 @@ def _words(seed: bytes) -> Any:
         done, size = size, size * 2
 
 
-def named_layers(layers: Sequence[int], of: int) -> tuple[int, ...]:
-    if not layers or len(set(layers)) != len(layers):
-        raise ChallengeError("bad-challenge", "name at least one layer, and none twice")
-    for layer in layers:
-        if not 0 <= layer < of:
-            raise ChallengeError("layer-out-of-range", f"layer {layer} is not one of 0 to {of - 1}")
-    return tuple(sorted(layers))
+def named_numbers(scope: str, numbers: Sequence[int], of: int) -> tuple[int, ...]:
+    """Layers or positions named by a caller, ascending; raises `ChallengeError`."""
+    what = _ASKED[scope]
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise ChallengeError("bad-challenge", f"{what}: name at least one, and none twice")
+    for number in numbers:
+        if not 0 <= number < of:
+            raise _out_of_range(scope, f"{what[:-1]} {number} is not one of 0 to {of - 1}")
+    _require_count(scope, len(numbers), of)
+    return tuple(sorted(numbers))
+
+
+def _require_count(scope: str, count: int, of: int) -> None:
+    if not 1 <= count <= of:
+        raise _out_of_range(scope, f"{count} {_ASKED[scope]} asked for; there are {of}")
+    if scope == FORWARD and count > MOST_POSITIONS:
+        raise _out_of_range(scope, f"{count} positions asked for; at most {MOST_POSITIONS} are possible")
+
+
+def _out_of_range(scope: str, message: str) -> ChallengeError:
+    return ChallengeError(f"{_ASKED[scope][:-1]}-out-of-range", message)
+
+
+def require_asked(
+    header: RecordHeader, nonce: bytes, scope: str, numbers: list[Any], *, drawn: bool
+) -> tuple[int, ...]:
+    """Layers or positions as a file has them; raises `FormatError`, or `ChallengeError` out of range."""
+    if not all(type(number) is int for number in numbers):
+        raise FormatError("type", f"{_ASKED[scope]} are integers")
+    of = countable(header, scope)
+    if named_numbers(scope, numbers, of) != tuple(numbers):
+        raise FormatError("canonical", f"{_ASKED[scope]} are not ascending")
+    if drawn and draw(header.hash, nonce, len(numbers), of, scope=scope) != tuple(numbers):
+        raise FormatError(
+            "draw", f"the {_ASKED[scope]} are not those that follow from the record root and the nonce"
+        )
+    return tuple(numbers)
 
 
 def _json(data: bytes) -> Any:
@@ -168,21 +245,22 @@ def _json(data: bytes) -> Any:
         raise FormatError("json", f"not JSON: {error}") from error
 
 
-def _checked(values: dict[str, Any]) -> Challenge:
-    if values["kind"] != KIND or values["version"] != VERSION or values["scope"] != SCOPE:
-        raise FormatError("version", "another kind, version or scope than this program knows")
+def _read(raw: Any) -> Challenge:
+    scope = raw.get("scope") if isinstance(raw, dict) else None
+    if not isinstance(scope, str) or scope not in _ASKED:
+        raise FormatError("fields", "no challenge of a scope that this program knows")
+    what = _ASKED[scope]
+    if raw.get("version") != VERSION:
+        raise FormatError("version", f"version {raw.get('version')!r} is not known, version {VERSION} is")
+    values = framing.fields(raw, "challenge", {**_FIELDS, what: list})
+    if values["kind"] != KIND:
+        raise FormatError("version", "another kind than a challenge")
     header = RecordHeader.from_bytes(_base64(values["record"]), ChallengeError)
     nonce = framing.sized(_hex(values["nonce"]), NONCE_BYTES, "nonce")
     if _hex(values["record_root"]) != header.hash:
         raise FormatError("root", "the record root is not that of the record")
-    layers = values["layers"]
-    if not all(type(layer) is int for layer in layers):
-        raise FormatError("type", "layers are integers")
-    if named_layers(layers, header.num_layers) != tuple(layers):
-        raise FormatError("canonical", "layers are not ascending")
-    if values["drawn"] and draw(header.hash, nonce, len(layers), header.num_layers) != tuple(layers):
-        raise FormatError("draw", "the layers are not those that follow from the record root and the nonce")
-    return Challenge(record=header, nonce=nonce, layers=tuple(layers), drawn=values["drawn"])
+    numbers = require_asked(header, nonce, scope, values[what], drawn=values["drawn"])
+    return Challenge(record=header, nonce=nonce, drawn=values["drawn"], **{what: numbers})
 
 
 def _hex(text: str) -> bytes:

@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from assay import framing
+from assay.audit.log import LogHead
 from assay.errors import AssayError, RequestError
 from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout
 from assay.profiles import Code
 
-VERSION = 1
+VERSION = 2
 CAP = 1 << 20
 MOST_TOKENS = 1 << 13
 """Tokens that a record may cover."""
@@ -29,6 +30,7 @@ _ENVELOPE: framing.Kinds = {
     "boundaries_root": bytes,
     "parts": list,
     "slots": list,
+    "log": (dict, type(None)),
 }
 
 
@@ -38,6 +40,7 @@ class RecordHeader:
 
     `created` is in seconds of Unix time and only informs. `tokens` is T; the tokens themselves are committed
     with a salt. `parts` and `slots` are the layout of the boundaries' commitment, as `Slot.to_list` has them.
+    `log` is None if the request was recorded without one: then forward passes cannot be proven.
     """
 
     request: bytes
@@ -50,6 +53,7 @@ class RecordHeader:
     boundaries_root: bytes
     parts: tuple[int, ...]
     slots: tuple[tuple[str | int, ...], ...]
+    log: LogHead | None = None
 
     @cached_property
     def encoded(self) -> bytes:
@@ -64,7 +68,13 @@ class RecordHeader:
     def to_dict(self) -> dict[str, Any]:
         """The envelope."""
         values = {name: getattr(self, name) for name in _ENVELOPE}
-        return {**values, "parts": list(self.parts), "slots": [list(slot) for slot in self.slots]}
+        log = None if self.log is None else self.log.to_dict()
+        return {
+            **values,
+            "parts": list(self.parts),
+            "slots": [list(slot) for slot in self.slots],
+            "log": log,
+        }
 
     @classmethod
     def from_bytes(cls, data: bytes, error: type[AssayError] = RequestError) -> RecordHeader:
@@ -86,7 +96,8 @@ class RecordHeader:
         framing.ranged(values["num_layers"], 1, 1 << 12, "num_layers")
         framing.ranged(values["tokens"], 1, MOST_TOKENS, "tokens")
         parts, slots = _layout(values["parts"], values["slots"])
-        return cls(**{**values, "parts": parts, "slots": slots})
+        log = None if values["log"] is None else LogHead.from_dict(values["log"])
+        return cls(**{**values, "parts": parts, "slots": slots, "log": log})
 
     def follows(self, config: Mapping[str, Any], code: Code) -> bool:
         """Whether the stated layout is the one of this configuration and code."""

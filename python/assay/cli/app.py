@@ -104,31 +104,76 @@ def record(
         Optional[str],  # noqa: UP045
         typer.Option(help="Token ids separated by commas, instead of a text."),
     ] = None,
+    served: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="What was served: ids and logits, both [tokens, K], as .npz, .safetensors or JSON.",
+        ),
+    ] = None,
+    top_k: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Ids to log at each position; default: 20, or as many as were served."),
+    ] = None,
+    log: Annotated[
+        bool, typer.Option("--log/--no-log", help="Log ids, so that forward passes can be asked for.")
+    ] = True,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Run the exact model on a prompt and commit the boundaries between its layers."""
+    """Run the exact model on a prompt, commit the boundaries between its layers and a log of ids."""
     from assay.cli import provider
 
-    provider.record(dir, out, prompt=prompt, tokens=tokens, threads=threads, as_json=json)
+    provider.record(
+        dir,
+        out,
+        prompt=prompt,
+        tokens=tokens,
+        served=served,
+        top_k=top_k,
+        log=log,
+        threads=threads,
+        as_json=json,
+    )
 
 
 @app.command()
 def challenge(
     record: Annotated[Path, typer.Argument(metavar="REQ/record.assay", help="The public head of a record.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the challenge.")],
+    scope: Annotated[
+        str, typer.Option(help="layers, or forward: from the tokens to the logits at some positions.")
+    ] = "layers",
     num_layers: Annotated[Optional[int], typer.Option(help="How many layers to draw.")] = None,  # noqa: UP045
     layers: Layers = None,
+    num_positions: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="How many positions to draw."),
+    ] = None,
+    positions: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Positions by number, separated by commas; 0 is the first token's."),
+    ] = None,
     nonce: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="64 hexadecimal digits; default: random."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Draw layers of a record at random, bound to its root. The verifier's step; it needs no model."""
+    """Draw layers or positions of a record at random, bound to its root. Needs no model."""
     from assay.cli import client
 
-    client.challenge(record, out, num_layers=num_layers, layers=layers, nonce=nonce, as_json=json)
+    client.challenge(
+        record,
+        out,
+        scope=scope,
+        num_layers=num_layers,
+        layers=layers,
+        num_positions=num_positions,
+        positions=positions,
+        nonce=nonce,
+        as_json=json,
+    )
 
 
 @app.command()
@@ -137,16 +182,38 @@ def prove(
     req: Annotated[Path, typer.Argument(metavar="REQ", help="A recorded request.")],
     challenge: Annotated[Path, typer.Option(metavar="FILE", help="The verifier's challenge.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the proof.")],
+    also: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(metavar="REQ FILE", help="Another request and its challenge, in the same proof."),
+    ] = None,
+    work: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FOLDER", help="Where to keep what a run that was cut off resumes from."),
+    ] = None,
     insecure_no_hiding: InsecureNoHiding = False,
     threads: Threads = 0,
     json: Json = False,
 ) -> None:
-    """Prove the layers that a challenge asks for, in the epoch that the record names."""
-    from assay.cli import provider
+    """Prove what challenges ask for, in the epoch that the records name, as one proof.
 
-    provider.prove(
-        dir, req, challenge, out, insecure_no_hiding=insecure_no_hiding, threads=threads, as_json=json
+    A proof that was cut off resumes with the same arguments.
+    """
+    from assay.cli import proving
+
+    proving.prove(
+        dir,
+        [(req, challenge), *_pairs(also or [])],
+        out,
+        work=work,
+        insecure_no_hiding=insecure_no_hiding,
+        threads=threads,
+        as_json=json,
     )
+
+
+def _pairs(paths: list[Path]) -> list[tuple[Path, Path]]:
+    """Requests and challenges in turn, as pairs."""
+    return list(zip(paths[::2], paths[1::2], strict=True))
 
 
 @app.command()
@@ -179,15 +246,22 @@ def pin(
 @app.command()
 def statement(
     public: Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")],
-    challenge: Annotated[Path, typer.Option(metavar="FILE", help="The challenge that you drew.")],
+    challenge: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="The challenge that you drew; of a batch each, in its order."),
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the statement.")],
+    proof: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Of a forward pass: the proof, for what it opens of the record."),
+    ] = None,
     insecure_no_hiding: InsecureNoHiding = False,
     json: Json = False,
 ) -> None:
     """Write what a proof has to be about, for the program `assay-verify`."""
     from assay.cli.statement import statement as write
 
-    write(public, challenge, out, insecure_no_hiding=insecure_no_hiding, as_json=json)
+    write(public, challenge, out, proof=proof, insecure_no_hiding=insecure_no_hiding, as_json=json)
 
 
 @app.command()
@@ -195,12 +269,16 @@ def verify(
     proof: Annotated[Path, typer.Argument(metavar="FILE", help="The proof.")],
     public: Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")],
     challenge: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE", help="The challenge that you drew."),
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(metavar="FILE", help="The challenge that you drew; of a batch each, in its order."),
     ] = None,
     any_statement: Annotated[
         bool, typer.Option("--any-statement", help="Show the proof's own statement and compare nothing.")
     ] = False,
+    tokens: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Token ids separated by commas, which a proven forward pass must be of."),
+    ] = None,
     public_hash: PublicHash = None,
     pin: Annotated[
         Optional[Path],  # noqa: UP045
@@ -219,8 +297,9 @@ def verify(
     client.verify(
         proof,
         public=public,
-        challenge=challenge,
+        challenges=challenge or [],
         any_statement=any_statement,
+        tokens=tokens,
         public_hash=public_hash,
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,
@@ -301,6 +380,38 @@ def bench_layer(
         threads=threads,
         runs=runs,
         model=model if accuracy else None,
+        as_json=json,
+    )
+
+
+@bench_app.command("forward")
+def bench_forward(
+    dir: Registered,
+    tokens: Annotated[int, typer.Option(min=1)] = 64,
+    num_positions: Annotated[int, typer.Option(min=1)] = 8,
+    profile: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
+    threads: Threads = 0,
+    runs: Annotated[int, typer.Option(min=1, help="Median of so many.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Statements of a second proof, for the cost of a further one.")
+    ] = 1,
+    served: Annotated[bool, typer.Option(help="Distances of served logits, not the logits alone.")] = True,
+    model: Annotated[str, typer.Option(help="The model file, for the time of inference.")] = "gemma3-270m",
+    json: Json = False,
+) -> None:
+    """Record, prove and verify one forward pass, measured, beside the float model's prefill."""
+    from assay.cli import measuring
+
+    measuring.forward(
+        dir,
+        tokens=tokens,
+        positions=num_positions,
+        profile=profile,
+        threads=threads,
+        runs=runs,
+        batch=batch,
+        served=served,
+        model=model,
         as_json=json,
     )
 

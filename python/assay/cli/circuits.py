@@ -69,6 +69,7 @@ def _relations(b: Builder) -> list[dict[str, Any]]:
     kinds += [(e.name, "einsum", e.out.domain.cells()) for e in b.einsums]
     kinds += [(r.name, "row sum", r.out.domain.cells()) for r in b.row_sums]
     kinds += [(t.name, "total", 1) for t in b.totals]
+    kinds += [(o.name, "output", o.wire.domain.cells()) for o in b.outputs]
     kinds += [(r.name, f"lookup in {b.tables[r.table].name}", r.domain.cells()) for r in b.lookups]
     return [{"name": n, "kind": kind, "cells": cells, "bits": bits[n]} for n, kind, cells in kinds]
 

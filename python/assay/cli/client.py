@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.cli.output import amount, emit, note
 from assay.cli.provider import numbers
+from assay.cli.verdicts import member_lines
 from assay.errors import PublicFileError, RequestError
 
 if TYPE_CHECKING:
@@ -15,7 +17,16 @@ if TYPE_CHECKING:
 
 
 def challenge(
-    record: Path, out: Path, *, num_layers: int | None, layers: str | None, nonce: str | None, as_json: bool
+    record: Path,
+    out: Path,
+    *,
+    scope: str,
+    num_layers: int | None,
+    layers: str | None,
+    num_positions: int | None,
+    positions: str | None,
+    nonce: str | None,
+    as_json: bool,
 ) -> None:
     """`assay challenge`."""
     from assay.audit.challenge import challenge as draw
@@ -24,20 +35,24 @@ def challenge(
 
     asked = draw(
         record,
+        scope=scope,
         num_layers=num_layers,
         layers=None if layers is None else numbers(layers, "layers"),
+        num_positions=num_positions,
+        positions=None if positions is None else numbers(positions, "positions"),
         nonce=None if nonce is None else parse_nonce(nonce),
     )
     write_file(out, asked.encoded)
     payload = {
         "challenge": str(out),
-        "layers": list(asked.layers),
+        "scope": asked.scope,
+        **asked.asked,
         "drawn": asked.drawn,
         "nonce": asked.nonce.hex(),
         "record_root": asked.record.hash.hex(),
     }
     how = "drawn" if asked.drawn else "named"
-    emit(as_json, payload, [f"layers {', '.join(map(str, asked.layers))} ({how}): {out}"])
+    emit(as_json, payload, [f"{asked.described} ({how}): {out}"])
 
 
 def pin(
@@ -100,8 +115,9 @@ def verify(
     proof: Path,
     *,
     public: Path,
-    challenge: Path | None,
+    challenges: list[Path],
     any_statement: bool,
+    tokens: str | None,
     public_hash: str | None,
     pin: Path | None,
     insecure_no_hiding: bool,
@@ -114,7 +130,9 @@ def verify(
     if reference:
         if pin is not None:
             raise RequestError("pin-and-reference", "a pin is brought up to date by the fast verifier alone")
-        asked = None if any_statement else challenge
+        if tokens is not None:
+            raise RequestError("tokens-and-reference", "tokens are compared by the fast verifier alone")
+        asked = [] if any_statement else challenges
         _verify_by_reference(proof, model, asked, insecure_no_hiding=insecure_no_hiding, as_json=as_json)
         return
     from assay import _core
@@ -125,8 +143,9 @@ def verify(
     found = check(
         proof,
         public=model,
-        challenge=challenge,
+        challenge=challenges,
         any_statement=any_statement,
+        tokens=None if tokens is None else numbers(tokens, "tokens"),
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,
     )
@@ -140,23 +159,21 @@ def verify(
         )
     if any_statement:
         note("note: nothing was compared with a challenge; the statement is the proof's own")
-    layers = ", ".join(str(s.layer) for s in found.statements)
     lines = [
-        f"accepted: layers {layers} of the model {found.public_hash.hex()[:16]}",
-        f"  record root {found.record_root.hex()}, {found.statements[0].tokens} tokens",
+        f"accepted: {_counted(found.statements)} about the model {found.public_hash.hex()[:16]}",
         f"  epoch {found.epoch}, proof {found.counter} of the provider's ledger"
         f"{'' if found.hiding else '; INSECURE: not hiding'}",
         f"  {found.profile}: {found.security_bits:.1f} bits; {amount(found.proof_bytes)}",
         *(f"    {name}: {bits:.1f}" for name, bits in found.security_terms.items()),
-    ]
-    lines += [
-        f"  layer {s.layer}: {n} cells saturated"
-        for s in found.statements
-        if (n := sum(s.saturated.values()))
+        *(line for member in found.members for line in member_lines(member)),
     ]
     if any_statement:
         lines.append("  nothing was compared: this is the statement that the proof itself names")
     emit(as_json, {**found.to_dict(), "verify_s": seconds}, lines)
+
+
+def _counted(statements: Sequence[object]) -> str:
+    return f"{len(statements)} statement{'' if len(statements) == 1 else 's'}"
 
 
 def _pinned(public: Path, public_hash: str | None) -> PublicModel:
@@ -171,7 +188,7 @@ def _pinned(public: Path, public_hash: str | None) -> PublicModel:
 def _verify_by_reference(
     proof: Path,
     model: PublicModel,
-    challenge: Path | None,
+    challenges: list[Path],
     *,
     insecure_no_hiding: bool,
     as_json: bool,
@@ -179,15 +196,18 @@ def _verify_by_reference(
     """The verifier in plain Python, without the extension."""
     from assay.reference import verify as check
 
-    if challenge is None:
+    if not challenges:
         raise RequestError("no-challenge", "the reference verifier always compares with a challenge")
     start = time.perf_counter()
-    found = check(proof, public=model, challenge=challenge, insecure_no_hiding=insecure_no_hiding)
+    found = check(proof, public=model, challenge=challenges, insecure_no_hiding=insecure_no_hiding)
     seconds = time.perf_counter() - start
     payload = {
         "verdict": "accepted",
         "verifier": "reference",
-        "layers": found.fields["layers"],
+        "members": [
+            {name: member[name] for name in ("scope", "layers", "positions") if name in member}
+            for member in found.fields["members"]
+        ],
         "totals": list(found.body.totals),
         "profile": found.fields["profile"],
         "hiding": found.fields["hiding"],
@@ -197,12 +217,12 @@ def _verify_by_reference(
         "security_bits": found.body.security_bits,
         "security_terms": found.body.security_terms,
         "public_hash": model.hash.hex(),
-        "record_root": found.fields["record_root"].hex(),
+        "record_roots": [member["record_root"].hex() for member in found.fields["members"]],
         "verify_s": seconds,
     }
-    layers = ", ".join(map(str, found.fields["layers"]))
+    segments = [segment["name"] for member in found.fields["members"] for segment in member["segments"]]
     lines = [
-        f"accepted by the reference verifier: layers {layers} of the model {model.hash.hex()[:16]}",
+        f"accepted by the reference verifier: {', '.join(segments)} of the model {model.hash.hex()[:16]}",
         f"  {found.fields['profile']}: {found.body.security_bits:.1f} bits; {seconds:.1f} s",
     ]
     emit(as_json, payload, lines)

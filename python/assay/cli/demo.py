@@ -1,4 +1,5 @@
-"""demo: the whole road on Gemma 3 270M, with a verifier in processes of its own; then three ways to cheat.
+"""demo: the whole road on Gemma 3 270M, with a verifier in processes of its own; three ways to cheat; and the
+forward pass that gave a short answer, in one proof.
 
 A forged proof that hides is rejected without a name: its checks are constraints on what the verifier does
 not see. So the same cheats are shown once more in proofs that do not hide, where the relation that fails is
@@ -27,17 +28,21 @@ from assay.audit.challenge import Challenge
 from assay.cli.output import amount, emit, note, progress, table
 from assay.errors import AssayError, InternalError
 from assay.prove.folder import Cells, RegisteredModel
+from assay.prove.head import top_ids
+from assay.prove.log import Logging
 from assay.prove.prover import Proof, prove_recording
-from assay.prove.record import Recording, encode, record_tokens
-from assay.statement import circuits_digest
+from assay.prove.record import Recording, decode, encode, record_tokens, run_layers
+from assay.segments import circuits_digest
 from assay.trace import Ledger
 from assay.verify import pin_public
 
 if TYPE_CHECKING:
     from assay.model import SourceModel
 
-_OPENINGS = 8
-"""Proofs of one layer that a run makes at most, and one more."""
+_OPENINGS = 9
+"""Proofs that a run makes at most and that open the same part, and one more."""
+_ANSWER = 3
+"""Tokens of the answer whose forward pass is proven."""
 PROMPT = "The capital of France is Paris, and the capital of Italy is"
 
 
@@ -136,9 +141,17 @@ def run(*, threads: int, as_json: bool) -> None:
         layer = honest["layers"][0]
         forged = [_forge(model, ids, client, forgery) for forgery in forgeries(model, layer)]
         honest["reference"] = _reference(reference)
-    payload = {"registered": registered, "pinned": pinned, "honest": honest, "forgeries": forged}
+        answered = _forward(model, ids, client)
+    payload = {
+        "registered": registered,
+        "pinned": pinned,
+        "honest": honest,
+        "forgeries": forged,
+        "forward": answered,
+    }
     if not as_json:
         _print(honest, forged)
+        _print_forward(answered)
     if any(f["verdict"] != "rejected" for forgery in forged for f in (forgery, forgery["not_hiding"])):
         raise InternalError("demo-forgery-accepted", "a forged proof was accepted")
     if as_json:
@@ -247,6 +260,44 @@ def _honest(model: RegisteredModel, ids: list[int], client: Verifier) -> tuple[d
     return figures, client.verify_by_reference(proof.data)
 
 
+def _forward(model: RegisteredModel, ids: list[int], client: Verifier) -> dict[str, Any]:
+    """The exact model's own answer to the prompt, and the proof that each of its tokens is the likeliest."""
+    tokens = list(ids)
+    for _ in range(_ANSWER):
+        last = run_layers(model, tokens, {})[-1]
+        tokens.append(int(top_ids(model, last[-1:], 1)[0, 0]))
+    answer = tokens[len(ids) :]
+    positions = range(len(ids) - 1, len(tokens) - 1)
+    note(f"the model answers {decode(model, answer)!r}; the verifier asks for the forward pass that gave it")
+    recording, record_s = _timed(lambda: record_tokens(model, tokens, log=Logging()))
+    asked = client.challenge(recording, "--scope", "forward", "--positions", ",".join(map(str, positions)))
+    with progress() as report:
+        proof, prove_s = _timed(lambda: prove_recording(model, recording, asked, progress=report))
+    code, said = client.verify(proof.data)
+    if code != 0:
+        raise InternalError("demo-forward-rejected", f"an honest forward proof was rejected: {said}")
+    (statement,) = said["members"][0]["statements"]
+    largest = [
+        row[logits.index(max(logits))]
+        for row, logits in zip(statement["ids"], statement["logits"], strict=True)
+    ]
+    if statement["tokens"] != tokens or largest != answer:
+        raise InternalError("demo-forward-answer", "the proven logits do not give the answer")
+    return {
+        "verdict": said["verdict"],
+        "answer": decode(model, answer),
+        "tokens": len(tokens),
+        "positions": list(positions),
+        "logits": [max(row) for row in statement["logits"]],
+        "record_ms": 1e3 * record_s,
+        "prove_ms": 1e3 * prove_s,
+        "verify_ms": 1e3 * said["verify_s"],
+        "proof_kb": len(proof.data) / 1e3,
+        "tokens_per_s": len(tokens) / prove_s,
+        "security_bits": said["security_bits"],
+    }
+
+
 def _reference(answer: Waiting) -> dict[str, Any]:
     """What the reference verifier said of the honest proof."""
     code, said = answer()
@@ -340,6 +391,23 @@ def _print(honest: dict[str, Any], forged: list[dict[str, Any]]) -> None:
     ]
     columns = ["forgery", "hiding", "--insecure-no-hiding", "segment", "relation"]
     table("the same prover, cheating: verdicts", columns, rows)
+
+
+def _print_forward(answered: dict[str, Any]) -> None:
+    table(
+        f"the forward pass that gave {answered['answer']!r}: {answered['tokens']} tokens, every layer",
+        ["verdict", "prove ms", "verify ms", "KB", "tokens/s", "bits"],
+        [
+            [
+                answered["verdict"],
+                f"{answered['prove_ms']:.0f}",
+                f"{answered['verify_ms']:.0f}",
+                f"{answered['proof_kb']:.0f}",
+                f"{answered['tokens_per_s']:.2f}",
+                f"{answered['security_bits']:.1f}",
+            ]
+        ],
+    )
 
 
 def _shown(found: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def _security(data: bytes, file: Path, public: Path | None) -> dict[str, Any]:
     from assay.verify import verify
 
     model = PublicModel.load(path)
-    if _scope(data) == "layers":
+    if _is_of_requests(data):
         found = verify(data, public=model, any_statement=True, insecure_no_hiding=True)
         bits, terms = found.security_bits, found.security_terms
     else:
@@ -79,10 +79,11 @@ def _epoch_proof(data: bytes, public: PublicModel, epochs: Path) -> VerifiedEpoc
     return verify_refresh(data, public=public, before=PublicModel.load(path)) if path.is_file() else None
 
 
-def _scope(data: bytes) -> str:
+def _is_of_requests(data: bytes) -> bool:
+    """Whether a proof answers challenges; the others are those of epochs."""
     from assay.proof import ProofFile
 
-    return str(ProofFile.from_bytes(data).statement.get("scope"))
+    return "members" in ProofFile.from_bytes(data).statement
 
 
 def _life(folder: Path) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _public(data: bytes) -> dict[str, Any]:
     values = public.to_dict()
     values["slots"] = len(values["slots"])
     values["parts"] = len(values["parts"])
-    values["scales"] = {"layers": len(public.scales.layers)}
+    values["scales"] = {"layers": len(public.scales.layers), "head": public.scales.head.to_dict()}
     return {"hash": public.hash, **values}
 
 
@@ -145,14 +146,29 @@ def _proof(data: bytes) -> dict[str, Any]:
 
 
 def _shortened(statement: dict[str, Any]) -> dict[str, Any]:
-    segments = statement.get("segments")
-    if isinstance(segments, list) and len(segments) > _MOST_SHOWN:
-        statement = {**statement, "segments": len(segments)}
-    record = statement.get("record")
-    if not isinstance(record, dict):
-        return statement
-    counts = {name: len(record[name]) for name in ("slots", "parts") if isinstance(record.get(name), list)}
-    return {**statement, "record": {**record, **counts}}
+    members = statement.get("members")
+    if isinstance(members, list) and all(isinstance(member, dict) for member in members):
+        return {**statement, "members": [_shortened_member(member) for member in members[:_MOST_SHOWN]]}
+    return _counted(statement, "segments")
+
+
+def _shortened_member(member: dict[str, Any]) -> dict[str, Any]:
+    record = member.get("record")
+    if isinstance(record, dict):
+        counts = {
+            name: len(record[name]) for name in ("slots", "parts") if isinstance(record.get(name), list)
+        }
+        member = {**member, "record": {**record, **counts}}
+    for name in ("segments", "tokens", "log"):
+        member = _counted(member, name)
+    return member
+
+
+def _counted(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """A long list as its length."""
+    found = values.get(name)
+    too_long = isinstance(found, list) and len(found) > _MOST_SHOWN
+    return {**values, name: len(found)} if too_long and found is not None else values
 
 
 def _pin(data: bytes) -> dict[str, Any]:
@@ -167,7 +183,8 @@ def _challenge(data: bytes) -> dict[str, Any]:
 
     asked = Challenge.from_bytes(data)
     return {
-        "layers": list(asked.layers),
+        "scope": asked.scope,
+        **asked.asked,
         "drawn": asked.drawn,
         "nonce": asked.nonce,
         "record_root": asked.record.hash,
@@ -178,6 +195,10 @@ def _challenge(data: bytes) -> dict[str, Any]:
 
 def _private(data: bytes) -> dict[str, Any]:
     return {"secret": "tokens, salt and key of a request: keep it"}
+
+
+def _log(data: bytes) -> dict[str, Any]:
+    return {"secret": "ids, logits and salts of a request: keep it"}
 
 
 def _key(data: bytes) -> dict[str, Any]:
@@ -193,6 +214,7 @@ _SHOW: dict[Kind, Callable[[bytes], dict[str, Any]]] = {
     Kind.RECORD: _record,
     Kind.PROOF: _proof,
     Kind.PRIVATE: _private,
+    Kind.LOG: _log,
     Kind.KEY: _key,
     Kind.ATTEMPT: _attempt,
 }

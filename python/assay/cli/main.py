@@ -27,7 +27,7 @@ def _run(words: list[str]) -> int:
     try:
         from assay.cli.app import app
 
-        code = app(args=words, standalone_mode=False)
+        code = app(args=_in_pairs(words), standalone_mode=False)
     except AssayError as error:
         return _report(error, as_json)
     except (KeyboardInterrupt, EOFError):
@@ -42,6 +42,17 @@ def _run(words: list[str]) -> int:
     except Exception as error:
         return _unexpected(error, as_json)
     return code if isinstance(code, int) else 0
+
+
+def _in_pairs(words: list[str]) -> list[str]:
+    """`--also A B` as `--also A --also B`: the parser has no option that takes two values and is repeated."""
+    out: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        out.append(word)
+        if word == "--also":
+            out += [next(rest, ""), "--also", next(rest, "")]
+    return out
 
 
 def _flushed(code: int) -> int:

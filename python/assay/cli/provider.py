@@ -1,11 +1,15 @@
-"""register, refresh, record, prove."""
+"""register, refresh, record."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.cli.output import amount, emit, note, progress
 from assay.errors import RequestError
+
+if TYPE_CHECKING:
+    from assay.prove.log import Logging
 
 
 def register(
@@ -84,7 +88,16 @@ def ledger_warnings(dir: Path) -> list[str]:
 
 
 def record(
-    dir: Path, out: Path, *, prompt: str | None, tokens: str | None, threads: int, as_json: bool
+    dir: Path,
+    out: Path,
+    *,
+    prompt: str | None,
+    tokens: str | None,
+    served: Path | None,
+    top_k: int | None,
+    log: bool,
+    threads: int,
+    as_json: bool,
 ) -> None:
     """`assay record`."""
     from assay import _core
@@ -92,60 +105,39 @@ def record(
     from assay.prove.record import record as run
 
     ids = None if tokens is None else numbers(tokens, "tokens")
+    logging = _logging(served, top_k, log)
     _core.set_threads(threads)
-    recording = run(RegisteredModel(dir), out, prompt=prompt, tokens=ids)
+    with progress() as report:
+        recording = run(RegisteredModel(dir), out, prompt=prompt, tokens=ids, log=logging, progress=report)
     head = recording.header
     payload = {
         "record": str(out / "record.assay"),
         "record_root": head.hash.hex(),
         "request": head.request.hex(),
         "tokens": head.tokens,
+        "log": None if head.log is None else {"top_k": head.log.top_k, "served": head.log.served},
     }
-    emit(as_json, payload, [f"recorded {head.tokens} tokens in {out}", f"record root {head.hash.hex()}"])
+    lines = [f"recorded {head.tokens} tokens in {out}", f"record root {head.hash.hex()}"]
+    if head.log is None:
+        lines.append("without a log: forward passes cannot be asked for")
+    emit(as_json, payload, lines)
 
 
-def prove(
-    dir: Path,
-    req: Path,
-    challenge: Path,
-    out: Path,
-    *,
-    insecure_no_hiding: bool,
-    threads: int,
-    as_json: bool,
-) -> None:
-    """`assay prove`."""
-    from assay import _core
-    from assay.audit.challenge import Challenge
-    from assay.prove.folder import RegisteredModel
-    from assay.prove.prover import prove as run
+def _logging(served: Path | None, top_k: int | None, log: bool) -> Logging | None:
+    """What to log, of the options."""
+    from assay.prove.log import Logging
+    from assay.prove.served import Served
 
-    _core.set_threads(threads)
-    asked = Challenge.load(challenge)
-    proof = run(RegisteredModel(dir), req, asked, out, insecure_no_hiding=insecure_no_hiding)
-    if not proof.hiding:
-        note("INSECURE: this proof does not hide; whoever reads it may learn weights and activations")
-    payload = {
-        "proof": str(out),
-        "proof_bytes": len(proof.data),
-        "layers": list(asked.layers),
-        "lookups": proof.lookups,
-        "committed_elements": proof.committed_elements,
-        "security_bits": proof.security_bits,
-        "security_terms": proof.security_terms,
-        "seconds": proof.seconds,
-        "counter": proof.counter,
-        "hiding": proof.hiding,
-        "insecure": not proof.hiding,
-        "warnings": ledger_warnings(dir),
-    }
-    layers = ", ".join(map(str, asked.layers))
-    mark = "" if proof.hiding else " INSECURE: not hiding"
-    emit(
-        as_json,
-        payload,
-        [f"proved layers {layers}: {out}, {amount(len(proof.data))}, {proof.security_bits:.1f} bits{mark}"],
-    )
+    if not log:
+        if served is not None or top_k is not None:
+            raise RequestError("bad-log", "--no-log excludes --served and --top-k")
+        return None
+    if served is None:
+        return Logging() if top_k is None else Logging(top_k=top_k)
+    found = Served.load(served)
+    if top_k not in (None, found.ids.shape[1]):
+        raise RequestError("bad-log", f"{served} has {found.ids.shape[1]} ids a position, not {top_k}")
+    return Logging(top_k=found.ids.shape[1], served=found)
 
 
 def numbers(text: str, what: str) -> list[int]:

@@ -28,11 +28,11 @@ def run() -> None:
         required_bits=60.0,
         instance=b"doctor",
         weights=root,
-        boundaries=known,
-        segments=[("doctor", circuit)],
+        members=[known],
+        segments=[("doctor", circuit, 0)],
         hiding=True,
     )
-    body = _core.prove(statement, registered, committed, os.urandom(32))["body"]
+    body = _core.prove(statement, registered, [committed], os.urandom(32))["body"]
     _core.verify(statement, body)
     broken = bytearray(body)
     broken[len(body) // 2] ^= 1

@@ -26,7 +26,7 @@ from typing import NamedTuple, TypeAlias
 from assay.graph.errors import CircuitError
 from assay.graph.expression import MAX_DEGREE, Domain, Map, Monomial, Operand, Poly, Wire
 from assay.graph.interval import Interval
-from assay.graph.records import Einsum, Linear, Lookup, RowSum, Table, Tensor, Total, ZeroCheck
+from assay.graph.records import Einsum, Linear, Lookup, Output, RowSum, Table, Tensor, Total, ZeroCheck
 
 LIMIT = 1 << 63
 
@@ -191,6 +191,8 @@ def _covers(equation: Equation, m: Monomial, tensor: Tensor) -> bool:
     """Whether the monomial reads each existing cell of the tensor."""
     if m.operands[0].map in (Map.ROW, Map.COL):
         return True
+    if m.operands[0].map.indexed:
+        return False
     return equation.domain.ragged == tensor.shape.ragged
 
 
@@ -244,6 +246,7 @@ def relation_sides(
     einsums: Sequence[Einsum],
     row_sums: Sequence[RowSum],
     totals: Sequence[Total],
+    outputs: Sequence[Output],
     lookups: Sequence[Lookup],
     tables: Sequence[Table],
     bounds: Bounds,
@@ -260,6 +263,8 @@ def relation_sides(
         out[r.name] = Sides(r.out.bounds, row_sum_bounds(r.x))
     for total in totals:
         out[total.name] = Sides(total.wire.bounds.scaled(total.wire.domain.cells()), Interval.point(0))
+    for output in outputs:  # both sides: a value is read with its sign, so it stays below p / 2
+        out[output.name] = Sides(output.wire.bounds, output.wire.bounds)
     for lookup in lookups:
         pairs = [Sides(bounds.poly(c), tables[lookup.table].spans[k]) for k, c in enumerate(lookup.columns)]
         out[lookup.name] = max(pairs, key=lambda s: s.magnitude)

@@ -40,6 +40,7 @@ from assay.graph.records import (
     Fact,
     Linear,
     Lookup,
+    Output,
     RowSum,
     Source,
     Step,
@@ -49,6 +50,8 @@ from assay.graph.records import (
     Total,
     ZeroCheck,
 )
+
+MOST_OUTPUT_CELLS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Builder:
         self.einsums: list[Einsum] = []
         self.row_sums: list[RowSum] = []
         self.totals: list[Total] = []
+        self.outputs: list[Output] = []
         self.lookups: list[Lookup] = []
         self.program: list[Step] = []
         self.facts: list[Fact] = []
@@ -211,6 +215,8 @@ class Builder:
             raise CircuitError("circuit-shape", f"zero-check {name!r} on a ragged domain")
         for p in polys:
             self._check_poly(name, p, domain)
+            if any(o.map.indexed for m in p.monomials for o in m.operands):
+                raise CircuitError("circuit-shape", f"zero-check {name!r} with an indexed operand")
             loose = [m for m in p.monomials if m.operands and not any(o.vanishes_outside for o in m.operands)]
             if loose:
                 raise CircuitError(
@@ -224,7 +230,7 @@ class Builder:
         self.linears.append(Linear(self._relation(name), domain, poly))
 
     def vanish(self, name: str, domain: Domain, poly: Poly) -> None:
-        """`linear` where the polynomial allows it (no sumcheck), else `zero`."""
+        """`linear` where the polynomial allows it (no sumcheck; the only place of indexed operands)."""
         maps = {o.map for m in poly.monomials for o in m.operands}
         if poly.degree <= 1 and not maps & {Map.COL_XOR, Map.PUBLIC}:
             self.linear(name, domain, poly)
@@ -238,6 +244,8 @@ class Builder:
         polys = tuple(Poly.of(c) for c in columns)
         for p in polys:
             self._check_poly(name, p, domain, degree=1)
+            if any(o.map.indexed for m in p.monomials for o in m.operands):
+                raise CircuitError("circuit-shape", f"lookup {name!r} with an indexed operand")
         self.lookups.append(Lookup(self._relation(name), table, domain, polys))
 
     def in_range(self, name: str, wire: Wire, bounds: Interval) -> None:
@@ -373,9 +381,10 @@ class Builder:
         self.program.append(Step(StepKind.ROW_MAX, domain, _single(out), Poly.of(wire)))
         return out
 
-    def row_sum(self, name: str, wire: Wire) -> Wire:
-        """Commits s[0, i] = sum over the existing j of wire[i, j]; the relation defines it."""
-        out = self.tensor(name, 1, wire.rows, _bounds.row_sum_bounds(wire))
+    def row_sum(self, name: str, wire: Wire, *, into: Wire | None = None) -> Wire:
+        """Commits s[0, i] = sum over the existing j of wire[i, j], in a new tensor or the given one."""
+        bounds = _bounds.row_sum_bounds(wire)
+        out = self.tensor(name, 1, wire.rows, bounds) if into is None else into
         self.row_sums.append(RowSum(self._relation(name), out, wire))
         at = len(self.row_sums) - 1
         self.program.append(Step(StepKind.ROW_SUM, out.domain, _single(out), index=at))
@@ -384,6 +393,12 @@ class Builder:
     def total(self, name: str, wire: Wire) -> None:
         """The sum of the wire over its existing cells becomes a public output of the proof."""
         self.totals.append(Total(self._relation(name), wire))
+
+    def output(self, name: str, wire: Wire) -> None:
+        """Every cell of the wire becomes a public output of the proof."""
+        if wire.ragged != FULL or wire.rows * wire.cols > MOST_OUTPUT_CELLS:
+            raise CircuitError("circuit-shape", f"output {name!r} of missing cells, or of too many")
+        self.outputs.append(Output(self._relation(name), wire))
 
     def normalise(self, name: str, wire: Wire, table: int, columns: Sequence[str]) -> list[Wire]:
         """Commits the first row of the table whose last image is >= wire, all columns, and looks it up."""
@@ -408,6 +423,16 @@ class Builder:
         self._wire_step(StepKind.QUOTIENT, wire, [out], constant=constant)
         return out
 
+    def ratio(self, name: str, value: Poly, domain: Domain, wire: Wire, bounds: Interval) -> Wire:
+        """Commits floor(value / wire[0, i]) on a full domain; the caller adds the relations that force it."""
+        self._check_poly(name, value, domain)
+        if not _fits(wire.per_row(), domain):
+            raise CircuitError("circuit-shape", f"ratio {name!r}: a divisor for each row")
+        out = self.tensor(name, domain.rows, domain.cols, bounds)
+        index = self.wire_id(wire)
+        self.program.append(Step(StepKind.RATIO, domain, _single(out), value, index=index))
+        return out
+
     def _wire_step(
         self, kind: StepKind, wire: Wire, out: Sequence[Wire], *, constant: int = 0, table: int = 0
     ) -> None:
@@ -429,6 +454,7 @@ class Builder:
             self.einsums,
             self.row_sums,
             self.totals,
+            self.outputs,
             self.lookups,
             self.tables,
             self.arithmetic,
@@ -466,6 +492,8 @@ def _fits(operand: Operand, domain: Domain) -> bool:
         return operand.argument >= 1 and cols == domain.cols and (domain.rows - 1) // operand.argument < rows
     wire = operand.source_wire
     shape = (wire.rows, wire.cols)
+    if operand.map.indexed:
+        return wire.ragged == FULL == domain.ragged and _indexes(operand, domain)
     if operand.map is Map.CELL:
         return shape == (domain.rows, domain.cols) and wire.ragged in (FULL, domain.ragged)
     if wire.ragged != FULL:
@@ -477,6 +505,16 @@ def _fits(operand: Operand, domain: Domain) -> bool:
             and _pairs(domain.cols, operand.argument)
         )
     return shape == (1, domain.rows if operand.map is Map.ROW else domain.cols)
+
+
+def _indexes(operand: Operand, domain: Domain) -> bool:
+    """Whether the indices of a gather or pick have the domain's shape and lie inside the wire, or are -1."""
+    wire, index = operand.source_wire, operand.public_table
+    gather = operand.map is Map.GATHER
+    wanted = (1, domain.rows) if gather else (domain.rows, domain.cols)
+    kept = wire.cols == domain.cols if gather else wire.rows == domain.rows
+    limit = wire.rows if gather else wire.cols
+    return kept and index.values.shape == wanted and index.bounds.lo >= -1 and index.bounds.hi < limit
 
 
 def _pairs(cols: int, distance: int) -> bool:

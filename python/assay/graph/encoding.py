@@ -1,8 +1,8 @@
 """The canonical bytes of a circuit (csrc/circuit/circuit.cc reads them).
 
 Little-endian; lists and names are preceded by their length. Sections: name, tables, publics, tensors, wires,
-zero-checks, linear relations, einsums, row sums, totals, lookups; then the witness program. The digest of a
-circuit is the SHA-256 of the part before the program: everything the verifier relies on.
+zero-checks, linear relations, einsums, row sums, totals, outputs, lookups; then the witness program. The
+digest of a circuit is the SHA-256 of the part before the program: everything the verifier relies on.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from assay.graph.expression import Domain, IntArray, Operand, Poly, PublicTable, Wire, WireKey
-from assay.graph.records import Einsum, Linear, Lookup, RowSum, Step, Table, Tensor, Total, ZeroCheck
+from assay.graph.records import Einsum, Linear, Lookup, Output, RowSum, Step, Table, Tensor, Total, ZeroCheck
 
 if TYPE_CHECKING:
     from assay.graph.builder import Builder
 
 MAGIC = 0x43595341  # "ASYC"
-VERSION = 0
+VERSION = 1
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ class _Encoder:
     def row_sum(self, r: RowSum) -> bytes:
         return _string(r.name) + struct.pack("<II", self._id(r.out), self._id(r.x))
 
-    def total(self, r: Total) -> bytes:
+    def named_wire(self, r: Total | Output) -> bytes:
         return _string(r.name) + struct.pack("<I", self._id(r.wire))
 
     def lookup(self, r: Lookup) -> bytes:
@@ -121,7 +121,8 @@ def _split(builder: Builder) -> tuple[list[bytes | memoryview], bytes]:
         _listed(builder.linears, e.linear),
         _listed(builder.einsums, e.einsum),
         _listed(builder.row_sums, e.row_sum),
-        _listed(builder.totals, e.total),
+        _listed(builder.totals, e.named_wire),
+        _listed(builder.outputs, e.named_wire),
         _listed(builder.lookups, e.lookup),
     ]
     program = _listed(builder.program, e.step)  # may name wires of its own, so before the wires are written

@@ -78,6 +78,13 @@ class Map(IntEnum):
     COL = 2  # wire[0, j]
     COL_XOR = 3  # wire[i, j ^ argument]
     PUBLIC = 4  # publics[i // argument, j]
+    GATHER = 5  # wire[index[i], j], or 0 where the index is -1
+    PICK = 6  # wire[i, index[i, j]], or 0 where the index is -1
+
+    @property
+    def indexed(self) -> bool:
+        """Whether public indices say which cells are read."""
+        return self in (Map.GATHER, Map.PICK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +161,14 @@ class Wire:
         """The wire read at (i, j)."""
         return Operand(Map.CELL, 0, self, None)
 
+    def gather(self, index: PublicTable) -> Operand:
+        """Rows of the wire by index [1, rows of the domain]: wire[index[i], j], 0 where the index is -1."""
+        return Operand(Map.GATHER, index.id, self, index)
+
+    def pick(self, index: PublicTable) -> Operand:
+        """Cells of each row by index [rows, columns of the domain]: wire[i, index[i, j]], 0 at -1."""
+        return Operand(Map.PICK, index.id, self, index)
+
     def _affine(self, factor: int, constant: int) -> Wire:
         """factor * wire + constant."""
         kept = tuple((factor * c, t) for c, t in self.terms) if factor else ()
@@ -204,7 +219,7 @@ def combination(wires: Sequence[Wire], factors: Sequence[int]) -> Wire:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A wire or public values, read at (i, j) through an index map."""
+    """A wire or public values, read at (i, j) through an index map; a gather or pick has both."""
 
     map: Map
     argument: int
@@ -219,8 +234,8 @@ class Operand:
 
     @property
     def public_table(self) -> PublicTable:
-        """The public values (only of a public operand)."""
-        assert self.public is not None, "not a public operand"
+        """The public values (of a public operand), or indices (of a gather or pick)."""
+        assert self.public is not None, "an operand without public values"
         return self.public
 
     @property
@@ -231,8 +246,11 @@ class Operand:
 
     @property
     def bounds(self) -> Interval:
-        """The values it can take."""
-        return self.wire.bounds if self.wire is not None else self.public_table.bounds
+        """The values it can take; an index of -1 reads 0."""
+        if self.wire is None:
+            return self.public_table.bounds
+        absent = self.map.indexed and self.public_table.bounds.lo < 0
+        return self.wire.bounds.joined(0) if absent else self.wire.bounds
 
     @property
     def vanishes_outside(self) -> bool:

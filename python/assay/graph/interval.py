@@ -53,6 +53,10 @@ class Interval:
         """The values in both."""
         return Interval(max(self.lo, other.lo), min(self.hi, other.hi))
 
+    def joined(self, value: int) -> Interval:
+        """The least interval with these values and one more."""
+        return Interval(min(self.lo, value), max(self.hi, value))
+
     @staticmethod
     def point(value: int) -> Interval:
         """{value}."""

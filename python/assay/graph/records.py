@@ -14,7 +14,7 @@ from assay.graph.errors import CircuitError
 from assay.graph.expression import Domain, IntArray, Poly, Wire
 from assay.graph.interval import Interval
 
-_FUNCTION_ROWS = 1 << 16
+_FUNCTION_ROWS = 1 << 17
 _RANGE_ROWS = 1 << 22
 
 
@@ -59,6 +59,7 @@ class StepKind(IntEnum):
     NORMALISE = 5
     INV_SQRT = 6
     QUOTIENT = 7
+    RATIO = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +181,14 @@ class RowSum:
 @dataclass(frozen=True, slots=True)
 class Total:
     """A public output: the sum of a wire over its existing cells."""
+
+    name: str
+    wire: Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Public outputs: every cell of a wire."""
 
     name: str
     wire: Wire

@@ -126,5 +126,7 @@ def _named_domains(builder: Builder) -> Iterator[tuple[str, str, Domain]]:
         yield r.name, "row-sum", r.out.domain
     for total in builder.totals:
         yield total.name, "total", total.wire.domain
+    for output in builder.outputs:
+        yield output.name, "output", output.wire.domain
     for lookup in builder.lookups:
         yield lookup.name, "lookup", lookup.domain

@@ -18,6 +18,8 @@ from assay.model.source import FloatArray, SourceModel, check_tokens
 
 Observer = Callable[[str, FloatArray], None]
 
+_SLAB = 1 << 14  # rows of the embedding whose logits are held at once
+
 
 class FloatModel:
     """Gemma 3 in float32, or in bfloat16 as an honest provider serves it.
@@ -71,6 +73,14 @@ class FloatModel:
         """Last residuals [n, hidden], any rows of the last boundary, to logits [n, vocab]."""
         hidden = self._norm("final_norm", torch.tensor(residual, dtype=self.dtype))
         return _to_numpy(functional.linear(hidden, self._weight("embedding")))
+
+    @torch.inference_mode()
+    def observe_head(self, residual: FloatArray, observer: Observer) -> None:
+        """Shows the sites `final_norm.out` [n, hidden] and `logits` [n, a slab of the vocabulary]."""
+        hidden = self._norm("final_norm", torch.tensor(residual, dtype=self.dtype))
+        observer("final_norm.out", _to_numpy(hidden))
+        for slab in torch.split(self._weight("embedding"), _SLAB):
+            observer("logits", _to_numpy(functional.linear(hidden, slab)))
 
     def _embed(self, tokens: Sequence[int]) -> Tensor:
         if not 1 <= len(tokens) <= self.config.max_position:

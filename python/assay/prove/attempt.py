@@ -1,9 +1,9 @@
-"""An epoch's own proof, once: its seed and tickets are kept until the proof's file is there.
+"""A proof, once: its seed and tickets are kept until the proof's file is there.
 
-Registration and refresh open every part of a commitment, and a refresh does it from a reserve that is just
-large enough. So a run that is cut off after its columns were recorded is taken up with the same seed and the
-same tickets: it makes the same proof, byte for byte, and opens no other column. Where the ledger has other
-tickets under these numbers, or other columns, one of both was restored: then the epoch begins anew.
+Openings are counted, and a refresh does its own from a reserve that is just large enough. So a run that is
+cut off is taken up with the same seed and the same tickets: it makes the same proof, byte for byte, and opens
+no other column. Where a ledger has other tickets under these numbers, or other columns, one of both was
+restored: then the proof, or the epoch that it is of, begins anew.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class Attempt:
     seed: bytes
     drawn: tuple[tuple[Ledger, Ticket], ...]
     columns: list[int]
+    numbered: int
 
     @property
     def counter(self) -> int:
-        """The number of the proof in the ledger: that of its last ticket."""
-        return self.drawn[-1][1].counter
+        """The number of the proof in the weights' ledger: that of the ticket which numbers it."""
+        return self.drawn[self.numbered][1].counter
 
     def record(self, columns: Sequence[int]) -> None:
         """Counts the columns in every ledger; again after a run that was cut off, if they are the same."""
@@ -67,28 +68,44 @@ class Attempt:
         write_file(self.path, data, mode=0o600)
 
 
+class OtherProofError(UnfitError):
+    """What was begun is another proof."""
+
+
 @contextmanager
-def attempt(path: Path, core: bytes, ledger: Path, charges: Sequence[Charge]) -> Iterator[Attempt]:
+def attempt(path: Path, core: bytes, charges: Sequence[Charge], *, numbered: int = 0) -> Iterator[Attempt]:
     """The attempt at the proof of a core that was begun at `path`, or a new one with tickets of its own.
 
-    Raises `UnfitError` if there is one that does not go with the core or the ledger.
+    `numbered` is the charge whose ticket gives the proof its number. Raises `UnfitError` if there is an
+    attempt that does not go with the core or with a ledger.
     """
     with ExitStack() as opened:
-        book = opened.enter_context(Ledger.open(ledger))
+        books = _ledgers(opened, charges)
         if path.is_file():
             kept = _read(path)
             if kept["core"] != core or len(kept["counters"]) != len(charges):
-                raise UnfitError
-            pairs = zip(kept["counters"], charges, strict=True)
-            tickets = [_ticket(book, counter, charge, kept["columns"]) for counter, charge in pairs]
-            yield Attempt(path, core, kept["seed"], tuple((book, t) for t in tickets), kept["columns"])
+                raise OtherProofError
+            pairs = zip(books, kept["counters"], charges, strict=True)
+            drawn = tuple((book, _ticket(book, n, charge, kept["columns"])) for book, n, charge in pairs)
+            yield Attempt(path, core, kept["seed"], drawn, kept["columns"], numbered)
             return
-        tickets = [
-            book.begin(root=c.root, parts=c.parts, queries=c.queries, purpose=c.purpose) for c in charges
-        ]
-        fresh = Attempt(path, core, os.urandom(32), tuple((book, t) for t in tickets), [])
+        drawn = tuple(
+            (book, book.begin(root=c.root, parts=c.parts, queries=c.queries, purpose=c.purpose))
+            for book, c in zip(books, charges, strict=True)
+        )
+        fresh = Attempt(path, core, os.urandom(32), drawn, [], numbered)
         fresh.save()
         yield fresh
+
+
+def _ledgers(opened: ExitStack, charges: Sequence[Charge]) -> list[Ledger]:
+    """The ledger of each charge; one that several are to is opened once."""
+    books: dict[Path, Ledger] = {}
+    for charge in charges:
+        assert isinstance(charge.account, Path), "an attempt is counted on disk"
+        if charge.account not in books:
+            books[charge.account] = opened.enter_context(Ledger.open(charge.account))
+    return [books[charge.account] for charge in charges if isinstance(charge.account, Path)]
 
 
 def _ticket(ledger: Ledger, counter: int, charge: Charge, columns: list[int]) -> Ticket:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypedDict
 
-import numpy as np
-
 from assay import _core
-from assay.epochs import empty_leaf, refresh_statement, registration_statement
+from assay.epochs import refresh_statement, registration_statement
 from assay.errors import AssayError, InternalError, RequestError, StorageError
 from assay.layout import BLOCK
-from assay.profiles import Code
 from assay.proof import pack_proof
 from assay.prove.attempt import attempt
 from assay.prove.commit import Progress
 from assay.prove.folder import RegisteredModel
 from assay.prove.opening import Charge
+from assay.prove.steps import reporting
 from assay.prove.unfinished import UnfitError
 from assay.public import PublicModel
 from assay.statement import Statement
@@ -84,23 +79,19 @@ def _numbers(public: PublicModel) -> _Numbers:
     }
 
 
-def prove_registration(model: RegisteredModel, progress: Progress, seconds: float) -> PublicModel:
+def prove_registration(model: RegisteredModel, progress: Progress) -> PublicModel:
     """Proves that the weights of epoch 0 are in range; returns its public file with the proof's hash."""
     open_ledger(model)
-    public, code = model.public, model.public.code
-    statement = registration_statement(public)
-    nothing = _empty_commitment(code)
-    return _proven(model, statement, nothing, [_all_parts(model)], progress, seconds)
+    statement = registration_statement(model.public)
+    return _proven(model, statement, [], [_all_parts(model)], progress)
 
 
-def prove_refresh(
-    model: RegisteredModel, before: RegisteredModel, progress: Progress, seconds: float
-) -> PublicModel:
+def prove_refresh(model: RegisteredModel, before: RegisteredModel, progress: Progress) -> PublicModel:
     """Proves that an epoch's weights are those of the one before; returns its public file with the hash."""
     open_ledger(model)
     statement = refresh_statement(model.public, before.public)
     charges = [replace(_all_parts(before), purpose="refresh"), _all_parts(model)]
-    return _proven(model, statement, before.commitment("boundaries"), charges, progress, seconds)
+    return _proven(model, statement, [before.commitment("boundaries")], charges, progress)
 
 
 def _all_parts(model: RegisteredModel) -> Charge:
@@ -113,10 +104,9 @@ def _all_parts(model: RegisteredModel) -> Charge:
 def _proven(
     model: RegisteredModel,
     statement: Statement,
-    other: _core.Commitment,
+    before: list[_core.Commitment],
     charges: Sequence[Charge],
     progress: Progress,
-    seconds: float,
 ) -> PublicModel:
     """The public file with the hash of its proof, which is on disk.
 
@@ -125,16 +115,17 @@ def _proven(
     public, epoch = model.public, model.epoch
     if not epoch.attempt.is_file() and any(epoch.path.glob("*.proof")):
         raise UnfitError
-    with attempt(epoch.attempt, public.core_hash, model.folder.ledger, charges) as trial:
+    with attempt(epoch.attempt, public.core_hash, charges, numbered=-1) as trial:
         try:
-            with _ticking(progress, seconds):
+            with reporting(progress, commit="witness") as report:  # `commit` is what was done before
                 result = _core.prove(
                     statement.core,
                     model.commitment(),
-                    other,
+                    before,
                     trial.seed,
                     counter=trial.counter,
                     on_columns=trial.record,
+                    progress=report,
                 )
         except _core.NotProvable as error:
             segment, relation, message = error.args
@@ -157,32 +148,3 @@ def check_epoch(public: PublicModel, model: RegisteredModel, before: PublicModel
             verify_refresh(path, public=public, before=before)
     except AssayError as error:
         raise StorageError("damaged-registration", f"{path} does not verify: {error}") from error
-
-
-def _empty_commitment(code: Code) -> _core.Commitment:
-    """The commitment without parts, in the place of the boundaries."""
-    leaf = np.frombuffer(empty_leaf(), np.uint8)
-    commitment = _core.Commitment("boundaries", code.core(), [], bytes(32))
-    commitment.restore(np.ascontiguousarray(np.broadcast_to(leaf, (code.length, 32))))
-    return commitment
-
-
-@contextmanager
-def _ticking(progress: Progress, seconds: float) -> Iterator[None]:
-    """Progress of the proof by the clock: the extension does not tell how far it is."""
-    stop = threading.Event()
-    start = time.monotonic()
-
-    def tick() -> None:
-        while not stop.wait(0.5):
-            progress("prove", min(time.monotonic() - start, 0.99 * seconds), seconds)
-
-    progress("prove", 0, seconds)
-    ticker = threading.Thread(target=tick, daemon=True)
-    ticker.start()
-    try:
-        yield
-        progress("prove", seconds, seconds)
-    finally:
-        stop.set()
-        ticker.join()

@@ -1,7 +1,7 @@
 """Recording: the exact model runs through all layers, and the boundaries are committed before any challenge.
 
 REQ/record.assay is public. REQ/private holds what proving needs: tokens, salt and key, the boundaries' cells,
-the leaf digests of their commitment, the ledger of its opened columns.
+the leaf digests of their commitment, the ledger of its opened columns, the log of ids (`assay.prove.log`).
 """
 
 from __future__ import annotations
@@ -21,22 +21,26 @@ import numpy.typing as npt
 from assay import _core, framing
 from assay.audit.header import CAP as HEADER_CAP
 from assay.audit.header import RecordHeader, check_length
+from assay.audit.tokens import SALT_BYTES, commit_tokens
+from assay.disclosure import Disclosure
 from assay.errors import InternalError, RequestError, StorageError
 from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout, padded
 from assay.profiles import Code
+from assay.prove.commit import Progress
 from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import Cells, RegisteredModel, map_file
+from assay.prove.log import Log, Logging, load_log, make_log
 from assay.prove.opening import Transient
 from assay.prove.tokenizer import load_tokenizer
 from assay.public import PublicModel
-from assay.statement import circuit
+from assay.segments import circuit
 from assay.storage import make_folder, read_file, storage_errors, write_file, writing
 from assay.trace import Ledger
 
 PRIVATE_VERSION = 1
-_TOKENS_TAG = b"assay tokens 0"
 Boundaries = list[npt.NDArray[np.int32]]
+_TOP = Logging()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,13 @@ class Recording:
     boundaries: Boundaries
     leaves: npt.NDArray[np.uint8]
     account: Path | Transient
+    log: Log | None = None
+
+    def disclosure(self, positions: Sequence[int]) -> Disclosure:
+        """What a proof of the forward pass at these positions opens."""
+        assert self.log is not None, "a challenge to a record without a log is refused before"
+        opened = self.log.opened(self.header.request, positions)
+        return Disclosure(tokens=self.tokens, salt=self.salt, log=opened)
 
     def commitment(self, model: RegisteredModel) -> _core.Commitment:
         """The prover's side of the boundaries' commitment, restored."""
@@ -98,6 +109,10 @@ class RequestFolder:
     def ledger(self) -> Path:
         return self.private / "ledger.db"
 
+    @property
+    def log(self) -> Path:
+        return self.private / "log.assay"
+
 
 def record(
     model: RegisteredModel,
@@ -106,15 +121,20 @@ def record(
     prompt: str | None = None,
     tokens: Sequence[int] | None = None,
     replaced: Mapping[str, Cells] | None = None,
+    log: Logging | None = _TOP,
+    progress: Progress | None = None,
 ) -> Recording:
-    """Records a request in the folder `out`, which must hold nothing but the rest of one that was cut off."""
+    """Records a request in the folder `out`, which must hold nothing but the rest of one that was cut off.
+
+    Without a `log` it can be asked for layers alone.
+    """
     if (prompt is None) == (tokens is None):
         raise RequestError("no-prompt", "give a prompt, or token ids: one of the two")
     folder = RequestFolder(out)
     if not folder.is_free():
         raise RequestError("request-exists", f"{out} is there already", hint="give another folder for --out")
     ids = encode(model, prompt) if prompt is not None else list(tokens or ())
-    recording = record_tokens(model, ids, replaced=replaced)
+    recording = record_tokens(model, ids, replaced=replaced, log=log, progress=progress)
     _write(recording, folder, model.public.code)
     return replace(recording, account=folder.ledger)
 
@@ -124,18 +144,31 @@ def encode(model: RegisteredModel, prompt: str) -> list[int]:
     return load_tokenizer(model.folder.tokenizer, model.public.tokenizer_digest).encode(prompt)
 
 
+def decode(model: RegisteredModel, tokens: Sequence[int]) -> str:
+    """The text of token ids."""
+    return load_tokenizer(model.folder.tokenizer, model.public.tokenizer_digest).decode(tokens)
+
+
 def record_tokens(
-    model: RegisteredModel, tokens: Sequence[int], *, replaced: Mapping[str, Cells] | None = None
+    model: RegisteredModel,
+    tokens: Sequence[int],
+    *,
+    replaced: Mapping[str, Cells] | None = None,
+    log: Logging | None = None,
+    progress: Progress | None = None,
 ) -> Recording:
     """Records a request in memory; with `replaced` weights in place of registered ones, to show cheating."""
     check_tokens(model, tokens)
-    boundaries = run_layers(model, tokens, replaced or {})
-    key, salt = os.urandom(32), os.urandom(32)
+    if log is not None:
+        log.require(model.public, len(tokens))
+    boundaries = run_layers(model, tokens, replaced or {}, progress)
+    request, key, salt = os.urandom(16), os.urandom(32), os.urandom(SALT_BYTES)
+    logged = None if log is None else make_log(model, boundaries[-1], log, progress)
     commitment = _boundary_commitment(model, len(tokens), boundaries, key)
     commitment.commit()
     layout = boundary_layout(model.public.config, model.public.code, len(tokens))
     header = RecordHeader(
-        request=os.urandom(16),
+        request=request,
         created=int(time.time()),
         public=model.public.hash,
         weights_root=model.public.root,
@@ -145,6 +178,7 @@ def record_tokens(
         boundaries_root=commitment.root,
         parts=layout.parts,
         slots=tuple(tuple(slot.to_list()) for slot in layout.slots),
+        log=None if logged is None else logged.head(request, model.public),
     )
     return Recording(
         header=header,
@@ -154,6 +188,7 @@ def record_tokens(
         boundaries=boundaries,
         leaves=commitment.leaves(),
         account=Transient(model.public.code.random),
+        log=logged,
     )
 
 
@@ -170,7 +205,12 @@ def check_tokens(model: RegisteredModel, tokens: Sequence[int]) -> None:
             )
 
 
-def run_layers(model: RegisteredModel, tokens: Sequence[int], replaced: Mapping[str, Cells]) -> Boundaries:
+def run_layers(
+    model: RegisteredModel,
+    tokens: Sequence[int],
+    replaced: Mapping[str, Cells],
+    progress: Progress | None = None,
+) -> Boundaries:
     """Boundaries 0 to L of the exact model."""
     public = model.public
     fractions = public.scales.weight("embedding"), public.scales.boundary(0)
@@ -185,6 +225,8 @@ def run_layers(model: RegisteredModel, tokens: Sequence[int], replaced: Mapping[
         except _core.EvaluationError as error:
             raise InternalError("no-witness", f"layer {layer}, {error.args[0]}: {error.args[1]}") from error
         boundaries.append(values[name])
+        if progress is not None:
+            progress("layers", layer + 1, public.num_layers)
     return boundaries
 
 
@@ -201,11 +243,6 @@ def _circuits(public: PublicModel, tokens: int) -> Iterator[_core.Circuit]:
 
 def _of_layer(replaced: Mapping[str, Cells], layer: int) -> dict[str, Cells]:
     return {name: cells for name, cells in replaced.items() if name.startswith(f"layers.{layer}.")}
-
-
-def commit_tokens(tokens: Sequence[int], salt: bytes) -> bytes:
-    """The salted commitment to the tokens: SHA-256(tag, salt, tokens as u32)."""
-    return hashlib.sha256(_TOKENS_TAG + salt + np.asarray(tokens, "<u4").tobytes()).digest()
 
 
 def _boundary_commitment(
@@ -236,6 +273,10 @@ def _write(recording: Recording, folder: RequestFolder, code: Code) -> None:
             file.write(np.ascontiguousarray(cells, "<i4").data)
     with storage_errors(folder.leaves), writing(folder.leaves, mode=0o600) as file:
         file.write(recording.leaves.data)
+    if recording.log is not None:
+        write_file(folder.log, recording.log.encoded, mode=0o600)
+    else:
+        folder.log.unlink(missing_ok=True)
     for left in folder.private.glob(f"{folder.ledger.name}*"):  # of a record that was cut off
         left.unlink()
     Ledger.create(
@@ -268,7 +309,8 @@ def load_recording(path: Path, model: RegisteredModel) -> Recording:
             "damaged-record", f"{folder.header}: the boundaries are not laid out as the model says"
         )
     secrets = _secrets(folder.secrets)
-    if len(secrets["tokens"]) != header.tokens:
+    tokens = secrets["tokens"]
+    if len(tokens) != header.tokens or commit_tokens(tokens, secrets["salt"]) != header.tokens_commitment:
         raise RequestError("damaged-record", f"{folder.secrets} and {folder.header} are not of one request")
     stride = padded(model.public.config["hidden_size"])
     shape = (header.num_layers + 1, header.tokens, stride)
@@ -287,6 +329,7 @@ def load_recording(path: Path, model: RegisteredModel) -> Recording:
         boundaries=list(cells),
         leaves=leaves,
         account=folder.ledger,
+        log=None if header.log is None else load_log(folder.log, header, model.public),
     )
 
 
@@ -297,7 +340,9 @@ def _secrets(path: Path) -> dict[str, Any]:
         kinds: framing.Kinds = {"tokens": list, "salt": bytes, "key": bytes, "boundaries": bytes}
         values = framing.fields(framing.decode(envelope), "secrets", kinds)
         framing.sized(values["key"], 32, "key")
-        framing.sized(values["salt"], 32, "salt")
+        framing.sized(values["salt"], SALT_BYTES, "salt")
+        if not all(type(t) is int and 0 <= t < 1 << 32 for t in values["tokens"]):
+            raise FormatError("type", "tokens are numbers of 32 bits")
     except FormatError as error:
         raise RequestError("damaged-record", f"{path}: {error.message}") from error
     return values

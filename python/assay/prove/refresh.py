@@ -169,7 +169,7 @@ class _Job:
                 committing.part(part, self.before.part_cells(part))
             committing.tell(part, rows)
         model = RegisteredModel(self.before.folder.path, replace(self.public, root=committing.root()))
-        public = prove_refresh(model, self.before, self.progress, self._proof_seconds)
+        public = prove_refresh(model, self.before, self.progress)
         check_epoch(public, model, self.before.public)
         write_file(self.epoch.public, public.encoded)
         self._publish(public)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,12 +28,13 @@ from assay.profiles import Code, Profile, profile_named
 from assay.prove.commit import Committing, Progress
 from assay.prove.epochs import RESERVED_PROOFS, check_epoch, proof_memory, proof_seconds, prove_registration
 from assay.prove.folder import Cells, Folder, RegisteredModel, map_file
+from assay.prove.resources import free_disk
 from assay.prove.tokenizer import tokenizer_bytes
 from assay.prove.unfinished import UnfitError, clear, epoch_key, finish
 from assay.public import PublicModel
 from assay.quantize.calibrate import calibrate
 from assay.quantize.quantize import quantize_tensor, quantize_weight
-from assay.statement import circuits_digest
+from assay.segments import circuits_digest
 from assay.storage import disk_error, locked_folder, make_folder, writing
 
 _DEFAULT_STORED_LIMIT = 4 << 30
@@ -137,16 +137,8 @@ def _choose(storage: str | None, estimates: tuple[Estimate, ...], out: Path) -> 
         return storage
     if storage is not None:
         raise RequestError("unknown-storage", f"storage is stored or recompute, not {storage!r}")
-    free = _free(out)
+    free = free_disk(out)
     return "stored" if stored <= min(_DEFAULT_STORED_LIMIT, free // 4) else "recompute"
-
-
-def _free(path: Path) -> int:
-    """Bytes free on the disk that a folder is, or will be, on."""
-    place = path.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
 
 
 @dataclass(slots=True)
@@ -266,10 +258,10 @@ class _Job:
             if not self.folder.cells(part).is_file() or not committing.is_done(part):
                 committing.part(part, self._cells(part, plan.scales))
             committing.tell(part, height)
-        return self._finish(plan.scales, committing.root(), mode)
+        return self._finish(plan.scales, committing.root())
 
     def _check_space(self, mode: str) -> None:
-        missing = self._missing(mode) - _free(self.folder.path)
+        missing = self._missing(mode) - free_disk(self.folder.path)
         if missing > 0:
             raise StorageError(
                 "disk-full",
@@ -289,7 +281,7 @@ class _Job:
             return disk_error(
                 self.folder.path, error, hint="mend that and run the same command again: registration resumes"
             )
-        missing = max(0, self._missing(mode) - _free(self.folder.path))
+        missing = max(0, self._missing(mode) - free_disk(self.folder.path))
         return StorageError(
             "disk-full",
             f"the disk of {self.folder.path} is full; {_amount(missing)} more are needed",
@@ -338,12 +330,11 @@ class _Job:
             values = quantize_tensor("embedding", rows, scales.weight("embedding"), saturated=self.saturated)
             file.write(_padded(values, slot).tobytes())
 
-    def _finish(self, scales: ModelScales, root: bytes, mode: str) -> PublicModel:
+    def _finish(self, scales: ModelScales, root: bytes) -> PublicModel:
         """The registration proof and, last, the public file."""
         public = self._public(scales, circuits_digest(self._public(scales, bytes(32), root)), root)
         model = RegisteredModel(self.folder.path, public)
-        seconds = next(e.proof_seconds for e in self.estimates() if e.storage == mode)
-        public = prove_registration(model, self.progress, seconds)
+        public = prove_registration(model, self.progress)
         check_epoch(public, model, None)
         for path in (model.epoch.public, self.folder.public):
             with writing(path) as file:

@@ -33,7 +33,8 @@ def site_maxima(source: SourceModel, texts: Sequence[str] | None = None) -> dict
 
     model = FloatModel(source)
     for text in calibration() if texts is None else texts:
-        model.forward(source.encode(text), observer=observe)
+        last = model.forward(source.encode(text), observer=observe)[-1]
+        model.observe_head(last, observe)
     return maxima
 
 

@@ -16,6 +16,8 @@ every width up to the next multiple costs the same, and the choices below spend 
 | gate_proj | 12: the table of GELU then ends at +-8 |
 | product | 24 signed bits, or as many as its clamp allows; product_bits grows to 32 for it |
 | up_proj | two limbs, and a remainder of the product of one limb |
+| logits | 16 signed bits |
+| final_norm | 20 signed bits, or fewer so that the remainder of the logits is one limb |
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from assay.circuits.gemma3 import WIDE_BITS, addend_bits, square_bits
+from assay.circuits.gemma3 import VALUE_BITS, WIDE_BITS, addend_bits, square_bits
+from assay.circuits.head import INPUT_BITS
 from assay.circuits.inverse_sqrt import LENGTH
 from assay.circuits.residual import BITS as RESIDUAL_BITS
-from assay.circuits.scales import INVERSE_ROOT_BITS, NORMS, WEIGHTS, LayerScales, ModelScales
+from assay.circuits.scales import INVERSE_ROOT_BITS, NORMS, WEIGHTS, HeadScales, LayerScales, ModelScales
 from assay.errors import QuantizationError
 from assay.model.config import Gemma3Config
 
-__all__ = ["HEADROOM", "LayerScales", "ModelScales", "derive_scales", "fraction_bits"]
+__all__ = ["HEADROOM", "HeadScales", "LayerScales", "ModelScales", "derive_scales", "fraction_bits"]
 
 HEADROOM = 2.0
 WEIGHT_BITS = 16
@@ -60,7 +63,7 @@ def fraction_bits(largest: float, bits: int, *, headroom: float = 1.0) -> int:
 def derive_scales(
     config: Gemma3Config, statistics: Mapping[str, float], weight_max: Mapping[str, float]
 ) -> ModelScales:
-    """Scales of all layers from largest magnitudes by site (`layers.3.scores`) and by tensor name."""
+    """Scales of a model from largest magnitudes by site (`layers.3.scores`, `logits`) and by tensor name."""
     seen = _Statistics(statistics)
     layers = [_Layer(config, seen, weight_max, layer) for layer in range(config.num_layers)]
     boundaries = _boundaries(layers)
@@ -73,7 +76,19 @@ def derive_scales(
         "embedding": fraction_bits(_of(weight_max, "embedding"), WEIGHT_BITS),
         "final_norm": fraction_bits(gain, WEIGHT_BITS),
     }
-    return ModelScales(layers=scales, weights=outside)
+    return ModelScales(layers=scales, weights=outside, head=_head(config, seen, outside))
+
+
+def _head(config: Gemma3Config, seen: _Statistics, weights: Mapping[str, int]) -> HeadScales:
+    """Both sites, as far as their shifts stay possible."""
+    logits, weight = seen.fit_site("logits", VALUE_BITS), weights["embedding"]
+    normed = min(
+        seen.fit_site("final_norm.out", INPUT_BITS),
+        INVERSE_ROOT_BITS + weights["final_norm"] - _least_shift(LENGTH << 15, INPUT_BITS),
+        logits + _LIMB - weight,
+    )
+    least = _least_shift(config.hidden_size << (INPUT_BITS - 1 + 15), VALUE_BITS)
+    return HeadScales(final_norm=normed, logits=min(logits, normed + weight - least))
 
 
 def _of(values: Mapping[str, float], name: str) -> float:
@@ -93,6 +108,9 @@ class _Statistics:
 
     def fit(self, layer: int, site: str, bits: int, *, scale: float = 1.0) -> int:
         return fraction_bits(self.of(layer, site) * scale, bits, headroom=HEADROOM)
+
+    def fit_site(self, site: str, bits: int) -> int:
+        return fraction_bits(_of(self.values, site), bits, headroom=HEADROOM)
 
 
 def _product_bound(length: int, inputs: int) -> int:

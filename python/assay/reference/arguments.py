@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from assay.reference.field import Ext, P
 from assay.reference.padded import Value
@@ -47,14 +48,23 @@ def _round(m: Messages, segment: str | None, shape: Shape, k: int, claim: Value)
 def interpolated(values: Sequence[Value], x: Ext) -> Value:
     """The polynomial with these values at 0, 1, ..., at x."""
     result: Value = Ext.of(0, len(x.c))
-    for a, value in enumerate(values):
+    for value, weight in zip(values, lagrange(len(values), x), strict=True):
+        result += value * weight
+    return result
+
+
+@lru_cache(maxsize=8)  # sumchecks side by side share their challenges
+def lagrange(count: int, x: Ext) -> list[Ext]:
+    """For each a below `count` the product over all other b of (x - b) / (a - b)."""
+    weights = []
+    for a in range(count):
         weight, scale = Ext.of(1, len(x.c)), 1
-        for b in range(len(values)):
+        for b in range(count):
             if b != a:
                 weight *= x - b
                 scale = scale * (a - b) % P
-        result += value * (weight * pow(scale, P - 2, P))
-    return result
+        weights.append(weight * pow(scale, P - 2, P))
+    return weights
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ P = 2**64 - 2**32 + 1
 IntArray = npt.NDArray[Any]  # int64, or Python integers as objects
 T = TypeVar("T")
 
-CELL, ROW, COL, COL_XOR, PUBLIC = range(5)
+CELL, ROW, COL, COL_XOR, PUBLIC, GATHER, PICK = range(7)
 NT, NN, ROW_DOT = range(3)
-DECOMPOSE, ASSIGN, TABLE_MAP, ROW_MAX, ROW_SUM, NORMALISE, INV_SQRT, QUOTIENT = range(8)
+DECOMPOSE, ASSIGN, TABLE_MAP, ROW_MAX, ROW_SUM, NORMALISE, INV_SQRT, QUOTIENT, RATIO = range(9)
 WITNESS, WEIGHT, BOUNDARY = range(3)
 _CELL_BITS = (16, 32, 64)
 
@@ -86,7 +86,7 @@ class Wire:
     terms: list[tuple[int, int]]
 
 
-Operand = tuple[int, int, int]  # map, argument, wire or public values
+Operand = tuple[int, int, int]  # map, argument (of GATHER and PICK: indices), wire or public values
 Poly = list[tuple[int, list[Operand]]]  # coefficient, operands
 
 
@@ -132,6 +132,7 @@ class Circuit:
     einsums: list[Einsum] = field(default_factory=list)
     row_sums: list[tuple[str, int, int]] = field(default_factory=list)
     totals: list[tuple[str, int]] = field(default_factory=list)
+    outputs: list[tuple[str, int]] = field(default_factory=list)
     lookups: list[tuple[str, int, Domain, list[Poly]]] = field(default_factory=list)
     program: list[Step] = field(default_factory=list)
     digest: bytes = b""
@@ -205,7 +206,7 @@ class _Reader:
         out, x = self.numbers("II")
         return name, out, x
 
-    def total(self) -> tuple[str, int]:
+    def named_wire(self) -> tuple[str, int]:
         return self.text(), self.number("I")
 
     def lookup(self) -> tuple[str, int, Domain, list[Poly]]:
@@ -223,7 +224,7 @@ class _Reader:
 def decode(data: bytes) -> Circuit:
     """The circuit in these bytes."""
     r = _Reader(data)
-    if r.numbers("II") != (0x43595341, 0):
+    if r.numbers("II") != (0x43595341, 1):
         raise ValueError("circuit: not a circuit of this version")
     c = Circuit(name=r.text())
     c.tables, c.publics, c.tensors = r.items(r.table), r.items(r.public), r.items(r.tensor)
@@ -231,7 +232,8 @@ def decode(data: bytes) -> Circuit:
     c.zero_checks = r.items(lambda: (r.text(), r.domain(), r.items(r.poly)))
     c.linears = r.items(lambda: (r.text(), r.domain(), r.poly()))
     c.einsums, c.row_sums = r.items(r.einsum), r.items(r.row_sum)
-    c.totals, c.lookups = r.items(r.total), r.items(r.lookup)
+    c.totals, c.outputs = r.items(r.named_wire), r.items(r.named_wire)
+    c.lookups = r.items(r.lookup)
     c.digest = hashlib.sha256(data[: r.at]).digest()
     c.program = r.items(r.step)
     if r.at != len(data):
@@ -298,6 +300,12 @@ class _Values:
             return values.reshape(domain.rows, 1)
         if kind == COL_XOR:
             return values[:, np.arange(domain.cols) ^ argument]
+        if kind == GATHER:
+            rows = self.c.publics[argument][0]
+            return np.where(rows[:, None] < 0, 0, values[rows])
+        if kind == PICK:
+            cols = self.c.publics[argument]
+            return np.where(cols < 0, 0, np.take_along_axis(values, np.maximum(cols, 0), axis=1))
         return values
 
     def poly(self, poly: Poly, domain: Domain) -> IntArray:
@@ -357,6 +365,7 @@ class _Program:
             NORMALISE: self._normalise,
             INV_SQRT: self._inverse_root,
             QUOTIENT: self._quotient,
+            RATIO: self._ratio,
         }[s.kind](s)
 
     def _store(self, index: int, values: IntArray) -> None:
@@ -415,6 +424,13 @@ class _Program:
     def _quotient(self, s: Step) -> None:
         self._map_wire(s, lambda v: s.constant // v)
 
+    def _ratio(self, s: Step) -> None:
+        """The polynomial over the wire's entry for the row, rounded down."""
+        divisors = self.values.wire(s.index).astype(object).reshape(-1, 1)
+        if min(divisors.flat) < 1:
+            raise ValueError("a divisor below 1")
+        self._store(s.tensors[0], self.values.poly(s.poly, s.domain).astype(object) // divisors)
+
     def _map_wire(self, s: Step, function: Callable[[int], int]) -> None:
         values = [function(int(v)) for v in self.values.wire(s.index).reshape(-1)]
         self._store(s.tensors[0], np.array(values, dtype=object))
@@ -449,10 +465,17 @@ def check(data: bytes, tensors: Mapping[str, IntArray]) -> list[str]:
 
 
 def totals(data: bytes, tensors: Mapping[str, IntArray]) -> dict[str, int]:
-    """The public outputs: the sum of each total's wire over its existing cells."""
+    """The public totals: the sum of each total's wire over its existing cells."""
     c = decode(data)
     values = _Values(c, {name: np.asarray(v) for name, v in tensors.items()})
     return {name: int(values.wire(wire).astype(object).sum()) for name, wire in c.totals}
+
+
+def outputs(data: bytes, tensors: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """The other public outputs: every cell of each output's wire, [rows, cols]."""
+    c = decode(data)
+    values = _Values(c, {name: np.asarray(v) for name, v in tensors.items()})
+    return {name: values.wire(wire) for name, wire in c.outputs}
 
 
 def _vanishes(values: IntArray, domain: Domain) -> bool:

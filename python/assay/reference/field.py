@@ -7,7 +7,7 @@ the functions `add`, `sub`, `mul`, `total` account for every wrap with 2^64 = 2^
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -23,6 +23,7 @@ Residues = npt.NDArray[np.uint64]
 _P = np.uint64(P)
 _EPSILON = np.uint64(2**32 - 1)  # 2^64 mod p; also the mask of the lower half
 _HALF = np.uint64(32)
+_PIECE = 1 << 14
 
 
 class Ext:
@@ -100,6 +101,11 @@ def inverses(values: Sequence[int]) -> list[int]:
     return out[::-1]
 
 
+def signed(x: int) -> int:
+    """The integer that an element of F stands for: x below p/2, otherwise x - p."""
+    return x if x <= P // 2 else x - P
+
+
 # ---- arrays of F ----
 
 
@@ -113,31 +119,56 @@ def residues(values: npt.NDArray[Any]) -> Residues:
 def add(a: Residues, b: Residues) -> Residues:
     """a + b."""
     s = a + b
-    s += np.where(s < a, _EPSILON, np.uint64(0))
+    s += (s < a) * _EPSILON
     return _reduced(s)
 
 
 def sub(a: Residues, b: Residues) -> Residues:
     """a - b."""
-    return (a - b) - np.where(a < b, _EPSILON, np.uint64(0))
+    return (a - b) - (a < b) * _EPSILON
 
 
 def mul(a: Residues, b: Residues) -> Residues:
-    """a * b: schoolbook in halves, then 2^64 = 2^32 - 1 and 2^96 = -1."""
+    """a * b; shapes broadcast."""
+    return _piecewise(_mul, *np.broadcast_arrays(a, b))
+
+
+def _mul(a: Residues, b: Residues) -> Residues:
+    """Schoolbook in halves, then 2^64 = 2^32 - 1 and 2^96 = -1."""
     a0, a1, b0, b1 = a & _EPSILON, a >> _HALF, b & _EPSILON, b >> _HALF
     low, cross, other, high = a0 * b0, a0 * b1, a1 * b0, a1 * b1
-    middle = (low >> _HALF) + (cross & _EPSILON) + (other & _EPSILON)
-    low = (low & _EPSILON) | (middle << _HALF)
-    high = high + (cross >> _HALF) + (other >> _HALF) + (middle >> _HALF)
-    top, next_half = high >> _HALF, high & _EPSILON
-    s = (low - top) - np.where(low < top, _EPSILON, np.uint64(0))
-    t = s + next_half * _EPSILON
-    t += np.where(t < s, _EPSILON, np.uint64(0))
+    middle = low >> _HALF
+    middle += cross & _EPSILON
+    middle += other & _EPSILON
+    low &= _EPSILON
+    low |= middle << _HALF
+    for part in (cross, other, middle):
+        high += part >> _HALF
+    top = high >> _HALF
+    s = (low - top) - (low < top) * _EPSILON
+    high &= _EPSILON
+    high *= _EPSILON
+    t = s + high
+    t += (t < s) * _EPSILON
     return _reduced(t)
 
 
+def _piecewise(function: Callable[[Residues, Residues], Residues], a: Residues, b: Residues) -> Residues:
+    """An elementwise function of arrays of one shape, in pieces that stay in a processor's cache."""
+    if a.size <= _PIECE:
+        return function(a, b)
+    axis = int(np.argmax(a.shape))
+    length = a.shape[axis]
+    step = max(1, _PIECE * length // a.size)
+    out = np.empty(a.shape, np.uint64)
+    for start in range(0, length, step):
+        part = (slice(None),) * axis + (slice(start, start + step),)
+        out[part] = function(a[part], b[part])
+    return out
+
+
 def _reduced(a: Residues) -> Residues:
-    return a - np.where(a >= _P, _P, np.uint64(0))
+    return a - (a >= _P) * _P
 
 
 def _joined(low: Residues, high: Residues) -> Residues:
@@ -156,6 +187,19 @@ def running(a: Residues, axis: int) -> Residues:
 
 
 # ---- arrays of E ----
+
+
+def _ext_mul(x: Residues, y: Residues) -> Residues:
+    """Coordinate k is the sum over i of x_i y_(k-i), those with k < i times X^D."""
+    degree = x.shape[-1]
+    x, y = (np.array([a[..., k] for k in range(degree)]) for a in (x, y))
+    both = np.concatenate([_mul(y, np.asarray(NON_RESIDUE[degree], np.uint64)), y])
+    factors = np.array([both[degree - i : 2 * degree - i] for i in range(degree)])  # [i, k, ...]
+    products = _mul(x[:, None], factors)
+    out = products[0]
+    for other in products[1:]:
+        out = add(out, other)
+    return np.stack(list(out), -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,17 +230,7 @@ class Array:
     def __mul__(self, other: Array | Ext) -> Array:
         """Elementwise; shapes broadcast."""
         y = np.array(other.c, np.uint64) if isinstance(other, Ext) else other.x
-        degree = y.shape[-1]
-        products = mul(self.x[..., :, None], y[..., None, :])
-        wrap = np.asarray(NON_RESIDUE[degree], np.uint64)
-        out = np.zeros(products.shape[:-1], np.uint64)
-        for k in range(2 * degree - 1):
-            pairs = [(i, k - i) for i in range(degree) if 0 <= k - i < degree]
-            s = products[..., pairs[0][0], pairs[0][1]]
-            for i, j in pairs[1:]:
-                s = add(s, products[..., i, j])
-            out[..., k % degree] = s if k < degree else add(out[..., k - degree], mul(s, wrap))
-        return Array(out)
+        return Array(_piecewise(_ext_mul, *np.broadcast_arrays(self.x, y)))
 
     def times(self, factors: Residues) -> Array:
         """Elementwise by elements of F."""

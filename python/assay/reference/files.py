@@ -1,25 +1,32 @@
 """From files to a statement and back: framing, the comparison of fields, then the body.
 
-Public file, challenge and circuit are read and built by the same modules as in `assay.verify` (they are plain
-Python without the extension); all that follows, from the circuit's bytes on, is this package's own.
+Public file, challenges, and circuits are read and built by the same modules as in `assay.verify` (they are
+plain Python without the extension). What a proof opens of a record is checked here on its own
+(`disclosed`), and all that follows, from the circuits' bytes on, is this package's own.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from assay import framing
-from assay.audit.challenge import Challenge
+from assay.audit.challenge import FORWARD, Challenge
 from assay.errors import ChallengeError, VerificationError
 from assay.layout import Layout, boundary_layout
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
 from assay.reference.circuit import Circuit, decode
+from assay.reference.disclosed import opened_by
 from assay.reference.statement import LongLived, MalformedError, Segment, Statement
 from assay.reference.verifier import Accepted, verify_body
 from assay.source import Source, read_proof, read_source
-from assay.statement import check_challenge, circuit_bytes, segment_name, statement_fields
+from assay.statement import Member, check_challenge, members
+
+FORMAT = 2
+Asked = Source | Challenge
 
 
 @dataclass(frozen=True)
@@ -34,31 +41,121 @@ def verify(
     proof: Source,
     *,
     public: Source | PublicModel,
-    challenge: Source | Challenge,
+    challenge: Asked | Sequence[Asked],
     insecure_no_hiding: bool = False,
 ) -> Verified:
-    """`assay.verify.verify` in plain Python: the same errors, and always against a challenge."""
-    model, asked = public, challenge
+    """`assay.verify.verify` in plain Python: the same errors, and always against challenges."""
+    model = public
     if not isinstance(model, PublicModel):
         model = PublicModel.from_bytes(read_source(model, FILE_CAP, "public file"))
-    if not isinstance(asked, Challenge):
-        asked = Challenge.from_bytes(read_source(asked, FILE_CAP, "challenge"))
+    several = [challenge] if isinstance(challenge, str | os.PathLike | bytes | Challenge) else challenge
+    asked = [c if isinstance(c, Challenge) else _read(c) for c in several]
     file = ProofFile.from_bytes(read_proof(proof))
     file.require_hiding(insecure_no_hiding=insecure_no_hiding)
-    check_challenge(model, asked)
-    circuits = [decode(circuit_bytes(model, layer, asked.record.tokens)) for layer in asked.layers]
-    fields = statement_fields(model, asked, [c.digest for c in circuits], hiding=file.hiding)
+    for one in asked:
+        check_challenge(model, one)
+    batch = members(model, asked, opened_by(file.statement, asked, model.config["vocab_size"]))
+    circuits = [[decode(segment.encoded()) for segment in member.segments] for member in batch]
+    fields = statement_fields(model, batch, circuits, hiding=file.hiding)
     compare(file, model.profile.name, fields)
     try:
-        return Verified(fields, verify_body(build(model, asked, circuits, fields), file.body))
+        return Verified(fields, verify_body(build(model, batch, circuits, fields), file.body))
     except MalformedError as error:
         raise ChallengeError("statement-malformed", f"no such statement can be proven: {error}") from error
 
 
-def build(model: PublicModel, asked: Challenge, circuits: list[Circuit], fields: dict[str, Any]) -> Statement:
-    """The statement that a challenge asks for; the fields are its instance."""
-    boundaries = boundary_layout(model.config, model.code, asked.record.tokens)
-    names = [segment_name(layer) for layer in asked.layers]
+def _read(source: Source) -> Challenge:
+    return Challenge.from_bytes(read_source(source, FILE_CAP, "challenge"))
+
+
+# ---- the fields ----
+
+
+def statement_fields(
+    model: PublicModel, batch: Sequence[Member], circuits: Sequence[Sequence[Circuit]], *, hiding: bool
+) -> dict[str, Any]:
+    """Everything that is compared; its encoding is the instance (proof-format, "Proof")."""
+    return {
+        "format": FORMAT,
+        "hiding": hiding,
+        "profile": model.profile.name,
+        "public": model.hash,
+        "epoch": model.epoch,
+        "members": [_member_fields(member, own) for member, own in zip(batch, circuits, strict=True)],
+    }
+
+
+def _member_fields(member: Member, circuits: Sequence[Circuit]) -> dict[str, Any]:
+    asked = member.challenge
+    fields = {
+        "record": asked.record.to_dict(),
+        "record_root": asked.record.hash,
+        "nonce": asked.nonce,
+        "drawn": asked.drawn,
+        "scope": asked.scope,
+    }
+    pairs = zip(member.segments, circuits, strict=True)
+    segments: list[dict[str, Any]] = [{"name": member.name(s), "circuit": c.digest} for s, c in pairs]
+    if member.disclosure is None:
+        return {
+            **fields,
+            "layers": list(asked.layers),
+            "segments": [{**s, "distance": [0]} for s in segments],
+        }
+    opened = member.disclosure.to_dict()
+    return {**fields, "positions": list(asked.positions), "segments": segments, **opened}
+
+
+def compare(file: ProofFile, profile: str, fields: dict[str, Any]) -> None:
+    """Head and statement of a proof are exactly these; the error names the first field that is not."""
+    if file.profile != profile:
+        place: str | None = "profile"
+    elif file.hiding != fields["hiding"]:
+        place = "hiding"
+    else:
+        place = next(differences(file.statement, fields), None)
+    if place is None and file.statement_bytes != framing.encode(fields):
+        place = "encoding"
+    if place is not None:
+        raise VerificationError(
+            f"statement.{place}", f"the proof is about something else: it differs in {place}"
+        )
+
+
+def differences(found: dict[str, Any], expected: dict[str, Any]) -> Iterator[str]:
+    """Names of the fields that differ, of members the names of their fields."""
+    for name in [*expected, *(n for n in found if n not in expected)]:
+        if name not in found or name not in expected:
+            yield name
+        elif name == "members":
+            yield from _in_members(found[name], expected[name])
+        elif framing.encode(found[name]) != framing.encode(expected[name]):
+            yield name
+
+
+def _in_members(found: Any, expected: list[dict[str, Any]]) -> Iterator[str]:
+    if not isinstance(found, list) or len(found) != len(expected):
+        yield "members"
+        return
+    for one, other in zip(found, expected, strict=True):
+        yield from differences(one, other) if isinstance(one, dict) else ("members",)
+
+
+# ---- the statement ----
+
+
+def build(
+    model: PublicModel,
+    batch: Sequence[Member],
+    circuits: Sequence[Sequence[Circuit]],
+    fields: dict[str, Any],
+) -> Statement:
+    """The statement that challenges ask for; the fields are its instance."""
+    segments = [
+        Segment(name=member.name(segment), circuit=circuit, member=number)
+        for number, (member, own) in enumerate(zip(batch, circuits, strict=True))
+        for segment, circuit in zip(member.segments, own, strict=True)
+    ]
     return Statement(
         degree=model.profile.degree,
         hiding=fields["hiding"],
@@ -66,26 +163,18 @@ def build(model: PublicModel, asked: Challenge, circuits: list[Circuit], fields:
         required_bits=float(model.profile.bits),
         instance=framing.encode(fields),
         weights=_long_lived("weights", model.root, model.layout),
-        boundaries=_long_lived("boundaries", asked.record.boundaries_root, boundaries),
-        segments=tuple(Segment(name=n, circuit=c) for n, c in zip(names, circuits, strict=True)),
+        members=tuple(_boundaries(model, member) for member in batch),
+        segments=tuple(segments),
     )
 
 
-def compare(file: ProofFile, profile: str, fields: dict[str, Any]) -> None:
-    """Head and statement of a proof are exactly these; the error names the first field that is not."""
-    found = file.statement
-    differs = [n for n in fields if n not in found or framing.encode(found[n]) != framing.encode(fields[n])]
-    differs += [n for n in found if n not in fields]
-    if file.profile != profile:
-        differs.insert(0, "profile")
-    elif file.hiding != fields["hiding"]:
-        differs.insert(0, "hiding")
-    elif file.statement_bytes != framing.encode(fields):
-        differs.append("encoding")
-    if differs:
-        raise VerificationError(
-            f"statement.{differs[0]}", f"the proof is about something else: it differs in {differs[0]}"
-        )
+def _boundaries(model: PublicModel, member: Member) -> LongLived | None:
+    """Those between which a member's layers lie; a forward pass has none that were recorded."""
+    asked = member.challenge
+    if asked.scope == FORWARD:
+        return None
+    layout = boundary_layout(model.config, model.code, asked.record.tokens)
+    return _long_lived(f"{member.prefix}boundaries", asked.record.boundaries_root, layout)
 
 
 def _long_lived(name: str, root: bytes, layout: Layout) -> LongLived:

@@ -3,7 +3,8 @@
 A weight has the form  weight(i, j) = rows[i, j // 128] * cells[j // 128, j % 128],  which covers both kinds
 of section 5; `rows` may have one column and `cells` one row, for all blocks alike. A functional is never
 written out cell by cell: the opening needs only B(r) = sum over cells of weight * eq(r, cell), and
-eq(r, cell) splits into a factor for the block and one for the position in it.
+eq(r, cell) splits into a factor for the block and one for the position in it. Operands that pick cells by
+public indices are as sparse as their indices: `Part` takes the rows that are read, `Cells` single cells.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from assay.reference.circuit import CELL, ROW, Circuit, Domain, Poly, Wire
+from assay.reference.circuit import CELL, GATHER, PICK, ROW, Circuit, Domain, Poly, Wire
 from assay.reference.field import Array, Ext, P, eq_vector, ones
 from assay.reference.padded import Value
 from assay.reference.statement import BLOCK, LOG_BLOCK
 
-Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Indices = npt.NDArray[np.int64]
+Bounds = tuple[Indices, Indices]
+Parts = list["Part | Cells"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Weights:
 
     rows: Array  # [rows, blocks of a row, or 1]
     cells: Array  # [blocks of a row, or 1; 128]
+
+    def at(self, i: Indices, j: Indices) -> Array:
+        """weight(i, j) for each pair."""
+        block, place = np.divmod(j, BLOCK)
+        row_block, cell_block = (np.minimum(block, n - 1) for n in (self.rows.shape[1], self.cells.shape[0]))
+        return self.rows[i, row_block] * self.cells[cell_block, place]
 
 
 def product(rows: Array, cols: Array) -> Weights:
@@ -114,13 +123,14 @@ def indicator(d: Domain, w: Weights) -> Ext:
 
 @dataclass(frozen=True)
 class Part:
-    """factor * sum over cells of weight(i, j) * (sum over k of c_k tensor_k[i, j])."""
+    """factor * sum over cells of weight(i, j) * (sum over k of c_k tensor_k[rows[i], j])."""
 
     at: Bounds
     weights: Weights
     factor: Ext
     tensors: tuple[tuple[int, int], ...]  # c_k, first block in the stack
     shape: tuple[int, int]  # rows, blocks of a row
+    rows: Indices | None = None  # by default all in order
 
     def evaluate(self, low: Array, high: Array) -> Ext:
         """With the cell of block b at position j replaced by high[b] low[j]."""
@@ -128,17 +138,41 @@ class Part:
         degree = low.x.shape[-1]
         combined = Array(np.zeros((rows, blocks, degree), np.uint64))
         for c, first in self.tensors:
-            own = Array(high.x[first : first + rows * blocks].reshape(rows, blocks, degree))
-            combined += own.times(np.asarray(c % P, np.uint64))
+            combined += self._blocks(high, first).times(np.asarray(c % P, np.uint64))
         sums = block_sums(self.weights.cells * low[None, :], self.at, blocks)
         return (self.weights.rows * combined * sums).scalar() * self.factor
+
+    def _blocks(self, high: Array, first: int) -> Array:
+        """high of each block that is read, [rows, blocks], of a tensor that begins at block `first`."""
+        rows, blocks = self.shape
+        if self.rows is not None:
+            return high[first + blocks * self.rows[:, None] + np.arange(blocks)]
+        return Array(high.x[first : first + rows * blocks].reshape(rows, blocks, -1))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """factor * sum over n of weights[n] * (sum over k of c_k (cell n of tensor_k)): cells in any order."""
+
+    weights: Array  # [n]
+    factor: Ext
+    tensors: tuple[tuple[int, int], ...]  # c_k, first block in the stack
+    blocks: Indices  # of each cell, from the first
+    places: Indices  # in its block
+
+    def evaluate(self, low: Array, high: Array) -> Ext:
+        """As for a `Part`."""
+        weights, result = self.weights * low[self.places], self.factor - self.factor
+        for c, first in self.tensors:
+            result += (weights * high[first + self.blocks]).scalar() * c
+        return result * self.factor
 
 
 @dataclass(frozen=True)
 class Claim:
     """The sum of the parts has this value."""
 
-    parts: list[Part]
+    parts: Parts
     value: Value
 
 
@@ -149,31 +183,55 @@ class Functionals:
         self.circuit, self.first_block = circuit, first_block
         self.zero = Ext.of(0, degree)
 
-    def wire(self, parts: list[Part], index: int, d: Domain, w: Weights, factor: Ext | None = None) -> Ext:
+    def wire(self, parts: Parts, index: int, d: Domain, w: Weights, factor: Ext | None = None) -> Ext:
         """factor * wire(d, w)."""
         wire = self.circuit.wires[index]
         factor = Ext.of(1, len(self.zero.c)) if factor is None else factor
         if wire.terms:
             shape = self.circuit.tensors[wire.terms[0][1]].shape  # all are ragged alike
             own = Domain(d.rows, d.cols, shape.causal, shape.divisor, shape.window)
-            tensors = tuple((c, self.first_block[t]) for c, t in wire.terms)
             size = (d.rows, -(-d.cols // BLOCK))
-            parts.append(Part(both(bounds(d), bounds(own)), w, factor, tensors, size))
+            parts.append(Part(both(bounds(d), bounds(own)), w, factor, self._tensors(wire), size))
         if wire.constant == 0:
             return self.zero
         return factor * wire.constant * indicator(d, w)
 
-    def poly(self, parts: list[Part], poly: Poly, d: Domain, w: Weights, factor: Ext) -> Ext:
+    def poly(self, parts: Parts, poly: Poly, d: Domain, w: Weights, factor: Ext) -> Ext:
         """factor * a polynomial of degree one."""
         known = self.zero
         for c, operands in poly:
             if not operands:
                 known += factor * c * indicator(d, w)
                 continue
-            kind, _, index = operands[0]
+            kind, argument, index = operands[0]
             if kind == CELL:
                 known += self.wire(parts, index, d, w, factor * c)
+            elif kind == GATHER:
+                known += self._gathered(parts, index, self.circuit.publics[argument][0], w, factor * c)
+            elif kind == PICK:
+                known += self._picked(parts, index, self.circuit.publics[argument], w, factor * c)
             else:
                 sums = row_totals(d, w) if kind == ROW else column_totals(d, w)
                 known += self.wire(parts, index, full(1, sums.shape[0]), vector(sums), factor * c)
         return known
+
+    def _gathered(self, parts: Parts, index: int, rows: Indices, w: Weights, factor: Ext) -> Ext:
+        """factor * sum over i with rows[i] >= 0, and j, of weight(i, j) wire[rows[i], j]."""
+        wire, read = self.circuit.wires[index], np.flatnonzero(rows >= 0)
+        d, weights = full(len(read), wire.cols), Weights(w.rows[read], w.cells)
+        size = (d.rows, -(-d.cols // BLOCK))
+        parts.append(Part(bounds(d), weights, factor, self._tensors(wire), size, rows[read]))
+        return factor * wire.constant * indicator(d, weights)
+
+    def _picked(self, parts: Parts, index: int, cols: Indices, w: Weights, factor: Ext) -> Ext:
+        """factor * sum over i, j with cols[i, j] >= 0 of weight(i, j) wire[i, cols[i, j]]."""
+        wire = self.circuit.wires[index]
+        i, j = np.nonzero(cols >= 0)
+        block, place = np.divmod(cols[i, j], BLOCK)
+        weights = w.at(i, j)
+        parts.append(Cells(weights, factor, self._tensors(wire), i * -(-wire.cols // BLOCK) + block, place))
+        return factor * wire.constant * weights.scalar()
+
+    def _tensors(self, wire: Wire) -> tuple[tuple[int, int], ...]:
+        """c_k and the first block of tensor_k."""
+        return tuple((c, self.first_block[t]) for c, t in wire.terms)

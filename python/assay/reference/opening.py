@@ -11,7 +11,8 @@ from assay.reference.codewords import DIGEST, SALT, climb, code_point, evaluate_
 from assay.reference.field import Array, Ext, Residues, eq_vector
 from assay.reference.functional import Claim
 from assay.reference.padded import Value
-from assay.reference.statement import LOG_BLOCK, Opened, Plan
+from assay.reference.plan import Opened, Plan
+from assay.reference.statement import LOG_BLOCK
 from assay.reference.transcript import Messages, Where, canonical, reject, require
 
 LEAF_TAG, PART_TAG, MASK_TAG = b"\x01", b"\x02", b"\x04"

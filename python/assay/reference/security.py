@@ -6,8 +6,9 @@ import math
 
 from assay.reference.circuit import Circuit
 from assay.reference.functional import bounds
+from assay.reference.plan import Plan
 from assay.reference.segment import einsum_bits, output_bits
-from assay.reference.statement import LOG_BLOCK, Plan, blocks_of, log2c, log_leaves
+from assay.reference.statement import LOG_BLOCK, blocks_of, log2c, log_leaves, lookup_trees
 from assay.reference.tableau_layout import Layout, query_bits
 
 _COORDINATE_BITS = 63.9999999  # log2 p, rounded down
@@ -20,7 +21,8 @@ def security_terms(plan: Plan, claims: int, tableau: Layout | None, constraints:
     s = plan.statement
     circuits = [g.circuit for g in s.segments]
     rows = sum(t.rows for t in plan.tables)
-    blocks = [sum(blocks_of(d) for _, _, d, _ in c.lookups) for c in circuits]
+    looked_up = [[d for _, _, d, _ in c.lookups] for c in circuits]
+    blocks = [sum(map(blocks_of, d[a:b])) for d in looked_up for a, b in lookup_trees(d)]
     layers = [log_leaves(b) for b in (*blocks, plan.table_blocks)]
     errors = {  # times |E|
         "opening: proximity gap": (log2c(plan.rows) + 1) * s.code.length,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,12 @@ from assay.reference.circuit import (
     Operand,
     Poly,
 )
-from assay.reference.field import Array, Ext, eq_vector, ones, residues, total
+from assay.reference.field import Array, Ext, Residues, eq_vector, ones, residues, signed, total
 from assay.reference.functional import (
     Claim,
     Functionals,
     Leaves,
-    Part,
+    Parts,
     Weights,
     bounds,
     full,
@@ -36,10 +36,11 @@ from assay.reference.functional import (
     vector,
 )
 from assay.reference.padded import Value
-from assay.reference.statement import Segment, blocks_of, log2c, log_leaves
+from assay.reference.statement import Segment, blocks_of, log2c, log_leaves, lookup_trees
 from assay.reference.transcript import Messages, Where, canonical
 
 ZeroCheck = tuple[str, Domain, list[Poly]]
+Lookup = tuple[str, int, Domain, list[Poly]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def output_bits(c: Circuit) -> tuple[int, int]:
     """Coordinates of the output point: (rows, columns) of the largest relation."""
     sizes = [(d.rows, d.cols) for _, d, _ in c.zero_checks] + [(d.rows, d.cols) for _, d, _ in c.linears]
     sizes += [(c.wires[x].rows, 1) for _, _, x in c.row_sums]
+    sizes += [(c.wires[w].rows, c.wires[w].cols) for _, w in c.outputs]
     for e in c.einsums:
         out = c.wires[e.out]
         sizes.append((out.cols, 1) if e.kind == ROW_DOT else (out.rows, out.cols))
@@ -100,9 +102,11 @@ class SegmentVerifier:
         self.rho_rows: list[Ext] = []
         self.rho_cols: list[Ext] = []
         self.totals: dict[str, int] = {}
+        self.outputs: dict[str, list[int]] = {}
 
     def verify(self, table_ids: list[int], fp: Fingerprint) -> Value:
         """The segment's share of the lookup sum."""
+        sent = [self._output(name, wire) for name, wire in self.c.outputs]  # before rho is known
         rows, cols = output_bits(self.c)
         self.rho_rows = [self.m.challenge("segment.rows") for _ in range(rows)]
         self.rho_cols = [self.m.challenge("segment.cols") for _ in range(cols)]
@@ -113,6 +117,8 @@ class SegmentVerifier:
             self._row_sum(out, x)
         for name, wire in self.c.totals:
             self._total(name, wire)
+        for (_, wire), values in zip(self.c.outputs, sent, strict=True):
+            self._output_claim(wire, values)
         return self._lookups(table_ids, fp)
 
     # ---- points ----
@@ -130,7 +136,7 @@ class SegmentVerifier:
 
     def _claim(self, wire: int, d: Domain, w: Weights, value: Value) -> None:
         """wire(d, w) = value."""
-        parts: list[Part] = []
+        parts: Parts = []
         known = self.f.wire(parts, wire, d, w)
         self.claims.append(Claim(parts, value - known))
 
@@ -275,14 +281,14 @@ class SegmentVerifier:
 
     def _linear(self, d: Domain, poly: Poly) -> None:
         """(C.4)"""
-        parts: list[Part] = []
+        parts: Parts = []
         w = product(self._rows(d.rows), self._cols(d.cols))
         known = self.f.poly(parts, poly, d, w, Ext.of(1, self.degree))
         self.claims.append(Claim(parts, -known))
 
     def _row_sum(self, out: int, x: int) -> None:
         """(C.5)"""
-        parts: list[Part] = []
+        parts: Parts = []
         d = shape_of(self.c.wires[x])
         rows = self._rows(d.rows)
         known = self.f.wire(parts, x, d, product(rows, ones((d.cols,), self.degree)))
@@ -298,25 +304,50 @@ class SegmentVerifier:
         w = product(ones((d.rows,), self.degree), ones((d.cols,), self.degree))
         self._claim(wire, d, w, Ext.of(value, self.degree))
 
+    # ---- outputs ----
+
+    def _output(self, name: str, wire: int) -> Residues:
+        """The cells of an output as they are sent, [rows, cols]."""
+        where, shape = Where(self.name, name), self.c.wires[wire]
+        values = canonical(self.m.bytes("output", 8 * shape.rows * shape.cols, where), where)
+        self.outputs[name] = [signed(int(x)) for x in values]
+        return values.reshape(shape.rows, shape.cols)
+
+    def _output_claim(self, wire: int, values: Residues) -> None:
+        """(C.9)"""
+        d = shape_of(self.c.wires[wire])
+        rows, cols = self._rows(d.rows), self._cols(d.cols)
+        extension = (cols[None, :].times(values).sum(1) * rows).scalar()
+        self._claim(wire, d, product(rows, cols), extension)
+
     # ---- lookups ----
 
     def _lookups(self, table_ids: list[int], fp: Fingerprint) -> Value:
-        """(C.6)"""
+        """(C.6), tree by tree."""
+        ranges = lookup_trees([d for _, _, d, _ in self.c.lookups])
+        first, *others = (self._tree(self.c.lookups[a:b], table_ids, fp) for a, b in ranges)
+        for other in others:
+            first = first + other
+        return first
+
+    def _tree(self, lookups: Sequence[Lookup], table_ids: list[int], fp: Fingerprint) -> Value:
         where = Where(self.name, "lookup")
-        domains = [d for _, _, d, _ in self.c.lookups]
+        domains = [d for _, _, d, _ in lookups]
         layers = log_leaves(sum(map(blocks_of, domains)))
         tree = fraction_tree(self.m, where, layers)
         self.m.require_zero(tree.p - 1, "lookup.numerator", where, "a leaf's numerator is not one")
-        parts: list[Part] = []
-        known = self._denominators(parts, Leaves.at(tree.z, self.degree), table_ids, fp)
+        parts: Parts = []
+        known = self._denominators(lookups, parts, Leaves.at(tree.z, self.degree), table_ids, fp)
         self.claims.append(Claim(parts, tree.q - known))
         existing = sum(int((last - first).sum()) for first, last in map(bounds, domains))
         return tree.fraction - ((1 << layers) - existing)
 
-    def _denominators(self, parts: list[Part], leaves: Leaves, table_ids: list[int], fp: Fingerprint) -> Ext:
+    def _denominators(
+        self, lookups: Sequence[Lookup], parts: Parts, leaves: Leaves, table_ids: list[int], fp: Fingerprint
+    ) -> Ext:
         """q at z: its functional goes into the parts, what is known is returned."""
         known, base = Ext.of(1, self.degree), 0
-        for _, table, d, columns in self.c.lookups:
+        for _, table, d, columns in lookups:
             w = leaves.weights(base, d)
             exists = indicator(d, w)
             known += exists * (fp.alpha - table_ids[table]) - exists

@@ -1,7 +1,7 @@
 """The verifier of a proof's body, in the order of its messages (protocol, section 6).
 
     commitments            here
-    segments               segment.py: (C.1) to (C.8); their sumchecks (S.1) and trees (L.1-2) in arguments.py
+    segments               segment.py: (C.1) to (C.9); their sumchecks (S.1) and trees (L.1-2) in arguments.py
     tables, lookup sum     here: (L.3)
     combination            opening.py: (O.1), (O.2)
     bits                   security.py
@@ -26,9 +26,10 @@ from assay.reference.field import Ext, residues
 from assay.reference.functional import Claim, Leaves, Part, bounds, full
 from assay.reference.opening import Combination, combine, verify_columns
 from assay.reference.padded import Value
+from assay.reference.plan import Plan
 from assay.reference.security import security_bits, security_terms
 from assay.reference.segment import Fingerprint, SegmentVerifier
-from assay.reference.statement import BLOCK, Plan, Statement, log_leaves
+from assay.reference.statement import BLOCK, Statement, log_leaves
 from assay.reference.tableau import all_constraints, read_answers, verify_answers
 from assay.reference.tableau_layout import Layout, layout
 from assay.reference.transcript import Messages, Transcript, Where, require
@@ -38,9 +39,13 @@ _TABLES = Where(None, "tables")
 
 @dataclass(frozen=True)
 class Accepted:
-    """The public totals of each segment, by name, the bits of the statement, the number in the ledger."""
+    """What each segment puts out, by name, the bits of the statement, the number in the ledger.
+
+    Totals are residues, outputs the signed integers of a wire's cells, row by row.
+    """
 
     totals: tuple[dict[str, int], ...]
+    outputs: tuple[dict[str, list[int]], ...]
     security_bits: float
     security_terms: dict[str, float]
     counter: int
@@ -53,6 +58,7 @@ class Told:
     counter: int
     roots: list[bytes]  # of the plan's commitments; if the proof hides, of the mask and the tableau
     totals: tuple[dict[str, int], ...]
+    outputs: tuple[dict[str, list[int]], ...]
     combination: Combination
     tableau: Layout | None
     terms: dict[str, float]
@@ -77,19 +83,19 @@ def verify_body(statement: Statement, body: bytes, transcript: Transcript | None
         verify_columns(m, plan, told.roots, told.combination, indices)
         verify_answers(m, told.roots[-1], answers, own)
     m.finish()
-    return Accepted(told.totals, security_bits(told.terms), told.terms, told.counter)
+    return Accepted(told.totals, told.outputs, security_bits(told.terms), told.terms, told.counter)
 
 
 def verify_messages(m: Messages, plan: Plan) -> Told:
     """All messages up to u, and the bits."""
     statement = plan.statement
     (counter,) = struct.unpack("<Q", m.bytes("ledger.counter", 8, Where(None, "ledger")))
-    roots = [statement.weights.root, statement.boundaries.root]
+    roots = [c.root for c in statement.long_lived]
     while len(roots) < len(plan.commitments) + (2 if m.hiding else 0):
         roots.append(m.bytes("root", 32, Where(None, "commitments")))
     fp = Fingerprint(m.challenge("lookup.alpha"), m.challenge("lookup.beta"))
     claims: list[Claim] = []
-    totals = verify_relations(m, plan, fp, claims)
+    segments = verify_relations(m, plan, fp, claims)
     combination = combine(m, plan, claims)
     tableau = layout(statement.required_bits, m.pads, len(m.products)) if m.hiding else None
     terms = security_terms(plan, len(claims), tableau, len(all_constraints(m)))
@@ -99,27 +105,26 @@ def verify_messages(m: Messages, plan: Plan) -> Told:
         Where(None, "profile"),
         "the proof gives fewer bits than its profile",
     )
-    return Told(counter, roots, totals, combination, tableau, terms)
+    totals, outputs = tuple(s.totals for s in segments), tuple(s.outputs for s in segments)
+    return Told(counter, roots, totals, outputs, combination, tableau, terms)
 
 
-def verify_relations(
-    m: Messages, plan: Plan, fp: Fingerprint, claims: list[Claim]
-) -> tuple[dict[str, int], ...]:
-    """All segments, the tables, and the sum of both sides; returns the totals."""
+def verify_relations(m: Messages, plan: Plan, fp: Fingerprint, claims: list[Claim]) -> list[SegmentVerifier]:
+    """All segments, the tables, and the sum of both sides."""
     shares: Value = Ext.of(0, m.degree)
-    totals = []
+    segments = []
     places = zip(plan.statement.segments, plan.first_block, plan.table_ids, strict=True)
     for segment, first_block, ids in places:
         verifier = SegmentVerifier(m, segment, first_block, claims)
         shares += verifier.verify(ids, fp)
-        totals.append(verifier.totals)
+        segments.append(verifier)
     m.require_zero(
         shares - verify_tables(m, plan, fp, claims),
         "lookup.sum",
         Where(None, "lookup"),
         "a looked up value is not in its table",
     )  # (L.3)
-    return tuple(totals)
+    return segments
 
 
 def verify_tables(m: Messages, plan: Plan, fp: Fingerprint, claims: list[Claim]) -> Value:

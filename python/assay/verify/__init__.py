@@ -2,14 +2,24 @@
 
 from assay.verify.epochs import VerifiedEpoch, verify_refresh, verify_registration
 from assay.verify.pin import Pin, PinFile, pin_public
-from assay.verify.verifier import LayerStatement, Verified, verify
+from assay.verify.verified import (
+    Distances,
+    ForwardStatement,
+    LayerStatement,
+    Verified,
+    VerifiedMember,
+)
+from assay.verify.verifier import verify
 
 __all__ = [
+    "Distances",
+    "ForwardStatement",
     "LayerStatement",
     "Pin",
     "PinFile",
     "Verified",
     "VerifiedEpoch",
+    "VerifiedMember",
     "pin_public",
     "verify",
     "verify_refresh",

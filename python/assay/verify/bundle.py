@@ -4,7 +4,8 @@
                its length (u64)
     circuits = for each segment: length(u64) circuit
 
-The client writes it from its own public file and challenge. head is what the proof file's head has to be,
+The client writes it from its own public file and challenges; of a forward pass also from what its proof opens
+of the record, checked against the challenge. head is what the proof file's head has to be,
 instance what the transcript absorbs first; a proof about anything else is rejected. Nothing here reads such a
 file: the program does (`csrc/system/files.h`).
 """
@@ -12,20 +13,32 @@ file: the program does (`csrc/system/files.h`).
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from assay import framing, proof
 from assay.audit.challenge import Challenge
+from assay.disclosure import Disclosure
 from assay.framing import Kind
 from assay.public import PublicModel
-from assay.statement import build_statement, circuit_bytes
+from assay.statement import build_statement
 
-VERSION = 1
+VERSION = 2
 
 
-def statement_file(public: PublicModel, challenge: Challenge, *, hiding: bool = True) -> bytes:
-    """The file for what a challenge asks for; raises `ChallengeError` if it is not about this model."""
-    statement = build_statement(public, challenge, hiding=hiding)
-    circuits = [circuit_bytes(public, layer, challenge.record.tokens) for layer in challenge.layers]
+def statement_file(
+    public: PublicModel,
+    challenges: Sequence[Challenge],
+    *,
+    hiding: bool = True,
+    disclosures: Sequence[Disclosure | None] | None = None,
+) -> bytes:
+    """The file for what challenges ask for.
+
+    Raises `ChallengeError` if they are not about this model, `VerificationError` for what a record does not
+    commit to.
+    """
+    statement = build_statement(public, challenges, hiding=hiding, disclosures=disclosures)
+    circuits = [segment.encoded() for member in statement.members for segment in member.segments]
     return framing.pack(
         Kind.STATEMENT,
         VERSION,

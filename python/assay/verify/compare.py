@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from assay import framing
-from assay.audit.challenge import NONCE_BYTES, Challenge, draw, named_layers
+from assay.audit.challenge import FORWARD, LAYERS, NONCE_BYTES, Challenge, require_asked
 from assay.audit.header import RecordHeader
+from assay.disclosure import Disclosure
 from assay.errors import ChallengeError, VerificationError
 from assay.framing import FormatError
 from assay.proof import ProofFile
@@ -24,9 +25,15 @@ def require_statement(file: ProofFile, statement: Statement, profile: str) -> No
     if place is not None or file.statement_bytes != statement.instance:
         place = place or "encoding"
         raise VerificationError(
-            f"statement.{place.split('.')[0]}",
+            f"statement.{_field(place)}",
             f"the proof is about something else: its statement differs in {place}",
         )
+
+
+def _field(place: str) -> str:
+    """The field that a place is in, `layers` of `members.0.layers.1`: error codes name it."""
+    head, *rest = place.split(".")
+    return rest[1] if head == "members" and len(rest) > 1 else head
 
 
 def rejected(code: str, segment: str, relation: str, round: int, message: str) -> VerificationError:
@@ -60,23 +67,58 @@ def _differences(found: Any, expected: Any, path: str) -> Iterator[str]:
         yield path
 
 
-def stated_challenge(fields: dict[str, Any]) -> Challenge:
-    """The challenge that a proof says it answers; only for looking at a statement without comparing it."""
+def stated_challenges(fields: dict[str, Any]) -> list[Challenge]:
+    """The challenges that a proof says it answers; only for looking at a statement without comparing it."""
     try:
-        header = RecordHeader.from_dict(fields.get("record"))
-        nonce, layers, drawn = fields.get("nonce"), fields.get("layers"), fields.get("drawn")
-        if not isinstance(nonce, bytes) or not isinstance(layers, list) or not isinstance(drawn, bool):
-            raise FormatError("type", "nonce or layers are missing")
-        framing.sized(nonce, NONCE_BYTES, "nonce")
-        if (
-            not all(type(layer) is int for layer in layers)
-            or list(named_layers(layers, header.num_layers)) != layers
-        ):
-            raise FormatError("range", "layers are not ascending numbers")
-        if drawn and list(draw(header.hash, nonce, len(layers), header.num_layers)) != layers:
-            raise FormatError("draw", "the layers do not follow from the record root and the nonce")
+        return [_challenge(member) for member in stated_members(fields)]
     except FormatError as error:
         raise VerificationError(f"format.{error.reason}", f"statement: {error.message}") from error
     except ChallengeError as error:
         raise VerificationError("format.range", f"statement: {error.message}") from error
-    return Challenge(record=header, nonce=nonce, layers=tuple(layers), drawn=drawn)
+
+
+def stated_disclosures(fields: dict[str, Any], challenges: Sequence[Challenge]) -> list[Disclosure | None]:
+    """What a proof opens of the records that challenges are bound to; still to be checked against these."""
+    try:
+        found = stated_members(fields)
+        if len(found) != len(challenges):
+            raise VerificationError(
+                "statement.members",
+                f"the proof answers {len(found)} challenges, {len(challenges)} were asked",
+            )
+        pairs = zip(found, challenges, strict=True)
+        return [_disclosure(member, challenge) for member, challenge in pairs]
+    except FormatError as error:
+        raise VerificationError(f"format.{error.reason}", f"statement: {error.message}") from error
+
+
+def stated_members(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The members of a proof's statement, of any content; raises `FormatError`."""
+    found = fields.get("members")
+    if not isinstance(found, list) or not all(isinstance(member, dict) for member in found):
+        raise FormatError("type", "the members are missing")
+    return found
+
+
+def _disclosure(member: dict[str, Any], challenge: Challenge) -> Disclosure | None:
+    if challenge.scope != FORWARD:
+        return None
+    if member.get("scope") != FORWARD:
+        raise VerificationError(
+            "statement.scope", "a forward pass was asked for, the proof is about something else"
+        )
+    return Disclosure.from_member(member)
+
+
+def _challenge(member: dict[str, Any]) -> Challenge:
+    header = RecordHeader.from_dict(member.get("record"))
+    nonce, scope, drawn = member.get("nonce"), member.get("scope"), member.get("drawn")
+    if not isinstance(nonce, bytes) or scope not in (LAYERS, FORWARD) or not isinstance(drawn, bool):
+        raise FormatError("type", "nonce, scope or the origin of what was asked are missing")
+    framing.sized(nonce, NONCE_BYTES, "nonce")
+    what = "positions" if scope == FORWARD else "layers"
+    numbers = member.get(what)
+    if not isinstance(numbers, list):
+        raise FormatError("type", f"the {what} are missing")
+    asked = require_asked(header, nonce, scope, numbers, drawn=drawn)
+    return Challenge(record=header, nonce=nonce, drawn=drawn, **{what: asked})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from assay import _core
@@ -13,97 +14,30 @@ from assay.errors import ChallengeError, PublicFileError, RequestError, Verifica
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
 from assay.source import Source, read_proof, read_source
-from assay.statement import Statement, build_statement
-from assay.verify.compare import rejected, require_statement, stated_challenge
+from assay.statement import Statement, build_statement, check_challenge
+from assay.verify.compare import rejected, require_statement, stated_challenges, stated_disclosures
 from assay.verify.pin import PinFile
+from assay.verify.verified import ForwardStatement, Proven, Verified, verified_member
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerStatement:
-    """With the committed weights, `layer` maps its recorded input to `distance` from its recorded output.
-
-    `saturated` counts the cells that each clamp of the layer cut off, by name.
-    """
-
-    layer: int
-    tokens: int
-    circuit_digest: bytes
-    distance: tuple[int, ...]
-    saturated: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What was verified.
-
-    `compared` is False if the statement was taken from the proof (`any_statement`). `epoch` is the public
-    file's, `counter` the number of the proof in the prover's ledger. `ledger_went_back` is known with a
-    pin: this proof's counter is not above that of another proof verified before, so the ledger was probably
-    restored from a backup.
-    """
-
-    statements: tuple[LayerStatement, ...]
-    compared: bool
-    profile: str
-    hiding: bool
-    security_bits: float
-    security_terms: dict[str, float]
-    public_hash: bytes
-    record_root: bytes
-    request: bytes
-    nonce: bytes
-    drawn: bool
-    proof_bytes: int
-    epoch: int
-    counter: int
-    ledger_went_back: bool | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "verdict": "accepted",
-            "compared": self.compared,
-            "statements": [
-                {
-                    "layer": s.layer,
-                    "tokens": s.tokens,
-                    "circuit_digest": s.circuit_digest.hex(),
-                    "distance": list(s.distance),
-                    "saturated": s.saturated,
-                }
-                for s in self.statements
-            ],
-            "profile": self.profile,
-            "hiding": self.hiding,
-            "insecure": not self.hiding,
-            "epoch": self.epoch,
-            "counter": self.counter,
-            "ledger_went_back": self.ledger_went_back,
-            "security_bits": self.security_bits,
-            "security_terms": self.security_terms,
-            "public_hash": self.public_hash.hex(),
-            "record_root": self.record_root.hex(),
-            "request": self.request.hex(),
-            "nonce": self.nonce.hex(),
-            "drawn": self.drawn,
-            "proof_bytes": self.proof_bytes,
-        }
+Asked = Source | Challenge
 
 
 def verify(
     proof: Source,
     *,
     public: Source | PublicModel,
-    challenge: Source | Challenge | None = None,
+    challenge: Asked | Sequence[Asked] | None = None,
     any_statement: bool = False,
+    tokens: Sequence[int] | None = None,
     pin: str | os.PathLike[str] | None = None,
     insecure_no_hiding: bool = False,
 ) -> Verified:
     """Checks a proof and returns what it proves, or raises.
 
     `VerificationError` (exit code 1) is for a proof that is wrong in any way, `PublicFileError` and
-    `ChallengeError` (2) for the other two. Without a challenge it refuses, unless `any_statement` is set:
-    then the statement is the proof's own, and nothing is compared but the public file.
+    `ChallengeError` (2) for the other two. A proof of a batch answers several challenges, given in its order.
+    Without a challenge it refuses, unless `any_statement` is set: then the statement is the proof's own, and
+    nothing is compared but the public file. `tokens` must be those of the one forward pass that is proven.
 
     With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
     brought up to the highest counter seen. A proof that does not hide is rejected unless `insecure_no_hiding`
@@ -117,24 +51,27 @@ def verify(
     pinned = None if pin is None else PinFile.of(pin)
     if pinned is not None:
         pinned.read().require(model)
-    asked = _challenge(challenge, any_statement)
+    asked = _challenges(challenge, any_statement)
     data = read_proof(proof)
     file = ProofFile.from_bytes(data)
     file.require_hiding(insecure_no_hiding=insecure_no_hiding)
-    statement, asked = _expected(model, asked, file)
+    statement = _expected(model, asked, file)
     require_statement(file, statement, model.profile.name)
     try:
         result = _core.verify(statement.core, file.body)
     except _core.Rejected as error:
         raise rejected(*error.args) from error
-    found = _verified(statement, asked, model, result, compared=not any_statement, size=len(data))
+    found = _verified(statement, model, result, compared=not any_statement, size=len(data))
+    if tokens is not None:
+        _require_tokens(found, tuple(tokens))
     if pinned is None:
         return found
     return replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
 
 
-def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challenge | None:
-    if given is None:
+def _challenges(given: Asked | Sequence[Asked] | None, any_statement: bool) -> list[Challenge] | None:
+    several = [given] if isinstance(given, str | os.PathLike | bytes | Challenge) else list(given or ())
+    if not several:
         if any_statement:
             return None
         raise RequestError(
@@ -146,20 +83,23 @@ def _challenge(given: Source | Challenge | None, any_statement: bool) -> Challen
         raise RequestError(
             "both-challenge-and-any", "with a challenge the statement is compared: leave out any_statement"
         )
-    return (
-        given
-        if isinstance(given, Challenge)
-        else Challenge.from_bytes(read_source(given, FILE_CAP, "challenge"))
-    )
+    return [
+        one if isinstance(one, Challenge) else Challenge.from_bytes(read_source(one, FILE_CAP, "challenge"))
+        for one in several
+    ]
 
 
-def _expected(model: PublicModel, asked: Challenge | None, file: ProofFile) -> tuple[Statement, Challenge]:
+def _expected(model: PublicModel, asked: list[Challenge] | None, file: ProofFile) -> Statement:
     """The statement that the proof has to be about."""
     if asked is not None:
-        return build_statement(model, asked, hiding=file.hiding), asked
-    stated = stated_challenge(file.statement)
+        for one in asked:
+            check_challenge(model, one)
+        opened = stated_disclosures(file.statement, asked)
+        return build_statement(model, asked, hiding=file.hiding, disclosures=opened)
+    stated = stated_challenges(file.statement)
+    opened = stated_disclosures(file.statement, stated)
     try:
-        return build_statement(model, stated, hiding=file.hiding), stated
+        return build_statement(model, stated, hiding=file.hiding, disclosures=opened)
     except (ChallengeError, PublicFileError) as error:
         raise VerificationError(
             f"statement.{error.code}", f"the proof's statement: {error.message}"
@@ -167,37 +107,38 @@ def _expected(model: PublicModel, asked: Challenge | None, file: ProofFile) -> t
 
 
 def _verified(
-    statement: Statement,
-    asked: Challenge,
-    model: PublicModel,
-    result: dict[str, Any],
-    *,
-    compared: bool,
-    size: int,
+    statement: Statement, model: PublicModel, result: dict[str, Any], *, compared: bool, size: int
 ) -> Verified:
-    segments = statement.fields["segments"]
+    digests = [s["circuit"] for member in statement.fields["members"] for s in member["segments"]]
+    proven = [
+        Proven(digest, totals, outputs)
+        for digest, totals, outputs in zip(digests, result["totals"], result["outputs"], strict=True)
+    ]
+    members, at = [], 0
+    for member in statement.members:
+        after = at + len(member.segments)
+        members.append(verified_member(member, proven[at:after]))
+        at = after
     return Verified(
-        statements=tuple(
-            LayerStatement(
-                layer=layer,
-                tokens=asked.record.tokens,
-                circuit_digest=segment["circuit"],
-                distance=tuple(segment["distance"]),
-                saturated=totals,
-            )
-            for layer, segment, totals in zip(asked.layers, segments, result["totals"], strict=True)
-        ),
+        members=tuple(members),
         compared=compared,
         profile=model.profile.name,
         hiding=statement.fields["hiding"],
         security_bits=result["security_bits"],
         security_terms=result["security_terms"],
         public_hash=model.hash,
-        record_root=asked.record.hash,
-        request=asked.record.request,
-        nonce=asked.nonce,
-        drawn=asked.drawn,
         proof_bytes=size,
         epoch=model.epoch,
         counter=result["counter"],
     )
+
+
+def _require_tokens(found: Verified, tokens: tuple[int, ...]) -> None:
+    """The one forward pass of a proof is of these tokens."""
+    proven = [s.tokens for s in found.statements if isinstance(s, ForwardStatement)]
+    if len(proven) != 1:
+        raise RequestError(
+            "no-one-forward-pass", f"tokens are compared with one forward pass; the proof has {len(proven)}"
+        )
+    if proven[0] != tokens:
+        raise VerificationError("statement.tokens", "the tokens that were proven are others than those given")
