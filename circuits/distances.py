@@ -99,6 +99,7 @@ def top_k_distance(b: Builder, shares: Sequence[Share], vocabulary: int) -> None
 def _total(b: Builder, name: str, parts: Sequence[Wire], widths: list[Limb], *, constant: int = 0) -> Wire:
     """sum of parts, plus a constant, as limbs of its own, (DIST.1)."""
     total = combination(parts, [1] * len(parts))
-    b.tensor_fact(f"{name}.parts", total, "(DIST.1): their sum is read through its limbs, they are not")
+    argument = "(DIST.1): their sum is read through its limbs, they are not"
+    b.tensor_fact(f"{name}.parts", total, argument, only=f"total.{name}")
     name = f"total.{name}"
     return recombine(widths, b.decompose(name, b.value(total, total.domain), constant, widths))

@@ -24,14 +24,13 @@ from assay.graph.builder import recombine
 def rows_at(b: Builder, boundary: Wire, positions: Sequence[int]) -> Wire:
     """x [P, hidden] of (FIN.1)."""
     index = b.public("positions", np.array([positions], dtype=np.int64))
-    b.tensor_fact(
-        "boundary.rows", boundary, "(FIN.1): the rows that are read equal their limbs, no other is read"
-    )
+    argument = "(FIN.1): the rows that are read equal their limbs, no other is read"
+    b.tensor_fact("boundary.rows", boundary, argument, only="rows")
     domain = Domain(len(positions), boundary.cols)
     widths = limbs.signed("limb", BITS)
     return recombine(widths, b.decompose("rows", b.value(boundary.gather(index), domain), 0, widths))
 
 
-def final_norm(b: Builder, x: Wire, gain: Wire, out: Wire, *, shift: int, eps: int) -> Wire:
+def final_norm(b: Builder, x: Wire, gain: Wire, out: Wire, *, root: int, shift: int, eps: int) -> Wire:
     """head.input [P, hidden] of (FIN.2)."""
-    return rms_norm(b, "final_norm", x, gain, shift=shift, bits=INPUT_BITS, eps=eps, into=out)
+    return rms_norm(b, "final_norm", x, gain, root=root, shift=shift, bits=INPUT_BITS, eps=eps, into=out)

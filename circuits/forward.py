@@ -128,7 +128,15 @@ def build_final(
     x = rows_at(b, b.boundary(f"boundary.{shape.layers}", tokens, shape.hidden, BITS), positions)
     eps = epsilon(shape.eps, shape.hidden, scales.boundary(shape.layers))
     out = head.head_input(b, len(positions), shape.hidden)
-    final_norm(b, x, b.weight("final_norm", 1, shape.hidden), out, shift=scales.final_norm_shift, eps=eps)
+    final_norm(
+        b,
+        x,
+        b.weight("final_norm", 1, shape.hidden),
+        out,
+        root=scales.final_norm_root,
+        shift=scales.final_norm_shift,
+        eps=eps,
+    )
     return b
 
 

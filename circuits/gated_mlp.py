@@ -1,17 +1,17 @@
 """The gated activation gelu(gate) * up.
 
-t = gate with ft fraction bits and u = up with fu, both wide (never clamped):
+t = gate with ft fraction bits, never clamped itself; u = up, clamped (LIN.2):
 
-    (GATE.1)  acc_g + 2^(s-1) + 2^s 2^15 = r + 2^s (lo + 2^16 hi),   t = lo + 2^16 hi - 2^15
-    (GATE.2)  (lo, G) in GELU: G = round(2^ft gelu((lo - 2^15) / 2^ft))       (confines lo to 16 bits)
-    (GATE.3)  (hi, select, positive) in CLAMP
-    (GATE.4)  acc_u = 2^s' u + ...                                            (ROUND.1)
-    (GATE.5)  y = clamp(round((select G u + positive t u) / 2^s''))           (CLAMP.1-3)
+    (GATE.1)  acc_g + 2^(s-1) + 2^s Z = r + 2^s (lo + 2^16 hi),   Z = 2^(ft + 3),   t = lo + 2^16 hi - Z
+    (GATE.2)  (lo, G) in GELU: G = round(2^ft gelu((lo - Z) / 2^ft))          (confines lo to 16 bits)
+    (GATE.3)  (hi, outside, positive) in CLAMP
+    (GATE.4)  y = (G - outside G + positive M) u,   M the last value of GELU
 
-So gelu is its table for |t| < 2^15, t itself above, and 0 below: with ft <= 12 the table ends at |x| >= 8,
-where gelu differs from these by less than 2^-40. The activation is never committed.
+The activation is G(clamp(t)): its table for -Z <= t < 2^16 - Z, 0 below, where x < -8 and |gelu(x)| < 2^-40,
+and the table's last value above, where calibration saw no gate. It is never committed. y is committed, and
+defined by (GATE.4): it is exact, and needs no range check.
 
-Bounds: |G| <= 2^15 and |t|, |u| from the bounds of their accumulators.
+Bounds: |activation| <= M < 2^16, so |y| <= M max|u|.
 """
 
 from __future__ import annotations
@@ -20,47 +20,59 @@ from functools import lru_cache
 
 from assay.circuits import limbs
 from assay.circuits.fixed_point import gelu
-from assay.circuits.rounding import half_of, overflow_limb, rounded, rounded_bounds, saturation
+from assay.circuits.rounding import half_of, overflow_limb, rounded_bounds, saturation
 
-from assay.graph import Accumulator, Builder, CircuitError, Limb, Poly, Table, Wire, term
-from assay.graph.builder import recombine
+from assay.graph import Accumulator, Builder, CircuitError, Interval, Limb, Poly, Table, Wire, term
 
 TABLE_BITS = 16
-_HALF = 1 << (TABLE_BITS - 1)
+BELOW = 8  # the table begins at -8
+_MOST_FRACTION = TABLE_BITS - 4  # its end is no nearer to 0
 
 
 @lru_cache(maxsize=8)
 def gelu_table(fraction_bits: int) -> Table:
     """GELU of (GATE.2), keys 0 to 2^16 - 1."""
-    if not 0 <= fraction_bits <= TABLE_BITS:
+    if not 0 <= fraction_bits <= _MOST_FRACTION:
         raise CircuitError("circuit-scale", f"a GELU table of {fraction_bits} fraction bits")
-    return Table.function(f"gelu.{fraction_bits}", 0, 1 << TABLE_BITS, lambda _: [gelu(_HALF, fraction_bits)])
+    rows = 1 << TABLE_BITS
+    half = rows - zero_key(fraction_bits)
+    return Table.function(
+        f"gelu.{fraction_bits}",
+        0,
+        rows,
+        lambda _: [gelu(half, fraction_bits)[half - zero_key(fraction_bits) :][:rows]],
+    )
 
 
-def activation(
-    b: Builder, name: str, acc: Accumulator, *, shift: int, fraction_bits: int
-) -> tuple[Poly, Poly]:
-    """select G and positive t of (GATE.1-3), the two parts of gelu(gate), `fraction_bits` fraction bits."""
+def zero_key(fraction_bits: int) -> int:
+    """Z of (GATE.1)."""
+    return BELOW << fraction_bits
+
+
+def activation(b: Builder, name: str, acc: Accumulator, *, shift: int, fraction_bits: int) -> Poly:
+    """The activation of (GATE.1-4), of degree two, `fraction_bits` fraction bits."""
+    table = gelu_table(fraction_bits)
     low = limbs.unsigned("r", shift)
     middle = Limb.unsigned("lo", TABLE_BITS, checked=False)
-    high = overflow_limb(rounded_bounds(acc.bounds, shift), TABLE_BITS)
-    constant = half_of(shift) + (_HALF << shift)
-    parts = b.decompose(name, acc, constant, [*low, middle, high])
-    lo, hi = parts[-2:]
-    t = b.wire_fact(
+    zero = zero_key(fraction_bits)
+    high = overflow_limb(rounded_bounds(acc.bounds, shift), TABLE_BITS, zero)
+    lo, hi = b.decompose(name, acc, half_of(shift) + (zero << shift), [*low, middle, high])[-2:]
+    (value,) = b.table_map(f"{name}.gelu", b.table(table), lo, lo.domain, ["value"])
+    outside, positive = saturation(b, name, hi)
+    return Poly.of(value) - term(outside, value) + term(positive) * largest(fraction_bits)
+
+
+def largest(fraction_bits: int) -> int:
+    """M of (GATE.4)."""
+    return int(gelu_table(fraction_bits).images[0][-1])
+
+
+def gated_product(b: Builder, name: str, active: Poly, up: Wire, *, fraction_bits: int) -> Wire:
+    """y of (GATE.4), `fraction_bits` more than those of up."""
+    reach = largest(fraction_bits) * up.bounds.magnitude
+    y = b.commit(name, b.value(active * up, up.domain).bounded(Interval(-reach, reach)))
+    return b.tensor_fact(
         f"{name}.bounds",
-        recombine([middle, high], [lo, hi]) - _HALF,
-        rounded_bounds(acc.bounds, shift),
-        "(GATE.1): t = floor((acc + 2^(s-1)) / 2^s) as r, lo, hi are in their ranges; acc is in its bounds",
+        y,
+        "(GATE.2-4): the activation is G, 0 or M, since positive is 1 only where outside is; |G| <= M",
     )
-    (value,) = b.table_map(f"{name}.gelu", b.table(gelu_table(fraction_bits)), lo, lo.domain, ["value"])
-    select, positive = saturation(b, name, hi)
-    return term(select, value), term(positive, t)
-
-
-def gated_product(
-    b: Builder, name: str, parts: tuple[Poly, Poly], up: Wire, *, shift: int, bits: int
-) -> Wire:
-    """y of (GATE.5), `bits` signed bits."""
-    inside, above = parts
-    return rounded(b, name, b.value(inside * up + above * up, up.domain), shift, bits)

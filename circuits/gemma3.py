@@ -2,18 +2,18 @@
 
     (G3.1)   x    = boundary.l, ranged                                    RES.1
     (G3.2)   h    = rms_norm(x, input_norm)                               NORM
-    (G3.3)   q, k = h q_proj^T, h k_proj^T, wide;  v = clamp16            LIN
+    (G3.3)   q, k = h q_proj^T, h k_proj^T, wide;  v = clamp18            LIN
     (G3.4)   q, k = rope(rms_norm(q)), rope(rms_norm(k)), a head a row    NORM, ROPE
     (G3.5)   o    = attention(q, k, v), causal, windowed in sliding layers    ATT
-    (G3.6)   y_1  = rms_norm(clamp(o o_proj^T), post_attention_norm)      LIN, NORM
+    (G3.6)   y_1  = rms_norm(o o_proj^T, post_attention_norm)             LIN, NORM
     (G3.7)   h_2  = rms_norm(x + y_1, pre_feedforward_norm)               RES.2, NORM
-    (G3.8)   a    = gelu(h_2 gate_proj^T) * (h_2 up_proj^T), clamped      GATE
-    (G3.9)   y_2  = rms_norm(clamp(a down_proj^T), post_feedforward_norm) LIN, NORM
-    (G3.10)  boundary.(l+1) = clamp26(round(x + y_1 + y_2))               RES.3
+    (G3.8)   a    = gelu(h_2 gate_proj^T) * clamp18(h_2 up_proj^T)        GATE
+    (G3.9)   n_2  = rms_norm(a down_proj^T, post_feedforward_norm), not rounded    LIN, NORM
+    (G3.10)  boundary.(l+1) = clamp26(round(x + y_1 + n_2))               RES.3
 
 Rows are positions 0 to T - 1; heads are split by seeing [T, H n] as [T H, n]. Widths follow from the bounds
 of what came before: a value that feeds a norm stays wide as long as n max^2 < 2^62, else it is clamped to
-what fits.
+what fits. o and a are exact: what they feed rounds.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any, Protocol, TypeAlias
 
-from assay.circuits.attention import INVERSE_BITS, AttentionShape, attention
+from assay.circuits.attention import AttentionShape, attention
 from assay.circuits.fixed_point import inverse_sqrt_times
 from assay.circuits.gated_mlp import activation, gated_product
 from assay.circuits.linear import linear
 from assay.circuits.residual import BITS as RESIDUAL_BITS
 from assay.circuits.residual import boundary_in, boundary_out
-from assay.circuits.rms_norm import epsilon, rms_norm
+from assay.circuits.rms_norm import epsilon, normalised, rms_norm
 from assay.circuits.rope import angle_tables, rope
 from assay.circuits.rounding import round_shift, rounded, rounded_bounds
 from assay.circuits.scales import LayerScales
 
-from assay.graph import Accumulator, Builder, CircuitError, PublicTable, Wire
+from assay.graph import Accumulator, Builder, CircuitError, Interval, PublicTable, Wire
 
 Angles: TypeAlias = tuple[PublicTable, PublicTable]
 
-VALUE_BITS = 16
+VALUE_BITS = 18
+UP_BITS = 18
 WIDE_BITS = 32  # signed bits of a norm's output: never clamped, bounds are narrower
 _SQUARES = (1 << 62) - (1 << 48)  # what a sum of squares may reach; the rest is for eps
 
@@ -113,10 +114,20 @@ class _Layer:
         s, n = self.scales, self.shape.hidden
         x = boundary_in(self.b, f"boundary.{self.index}", self.tokens, n)
         h = self._norm("input_norm", x, s.residual_in, s.input_norm)
-        y1 = self._attended(h)
-        y2 = self._fed_forward(x + y1)
-        shift = s.residual_in - s.residual_out
-        boundary_out(self.b, f"boundary.{self.index + 1}", x + y1 + y2, shift=shift)
+        x = x + self._attended(h)
+        y = self._fed_forward(x)
+        root = s.root_bits("post_feedforward_norm", s.residual_out)
+        added = normalised(
+            self.b,
+            "residual_out",
+            y,
+            self._weight("post_feedforward_norm", 1, n),
+            root=root,
+            eps=self._eps(n, s.down_proj),
+        )
+        scale = root + s.weights["post_feedforward_norm"] - s.residual_in
+        shift = s.norm_shift("post_feedforward_norm", s.residual_out)
+        boundary_out(self.b, f"boundary.{self.index + 1}", x, added, scale=scale, shift=shift)
         return self.b
 
     def _attended(self, h: Wire) -> Wire:
@@ -124,8 +135,8 @@ class _Layer:
         s, shape = self.scales, self.shape
         width = shape.kv_heads * shape.head_dim
         angles = angle_tables(self.b, self.tokens, shape.head_dim, shape.theta)
-        q = self._rotated("q", h, shape.heads, (s.q_proj, s.q_norm, s.q_rope), angles)
-        k = self._rotated("k", h, shape.kv_heads, (s.k_proj, s.k_norm, s.k_rope), angles)
+        q = self._rotated("q", h, shape.heads, (s.q_proj, s.q_norm), angles)
+        k = self._rotated("k", h, shape.kv_heads, (s.k_proj, s.k_norm), angles)
         weight = self._weight("v_proj", width, shape.hidden)
         v = linear(
             self.b,
@@ -137,15 +148,13 @@ class _Layer:
         )
         o = attention(self.b, q, k, self._by_head(v, shape.kv_heads), self._attention_shape())
         o = o.reshape(self.tokens, shape.heads * shape.head_dim)
-        y = self._normable("o_proj", o, shape.hidden, s.attention, s.o_proj)
+        y = self._normable("o_proj", o, shape.hidden, s.attention_out, s.o_proj)
         bits = addend_bits(shape.hidden)
         return self._norm("post_attention_norm", y, s.o_proj, s.residual_in, bits=bits)
 
-    def _rotated(
-        self, name: str, h: Wire, heads: int, fractions: tuple[int, int, int], angles: Angles
-    ) -> Wire:
+    def _rotated(self, name: str, h: Wire, heads: int, fractions: tuple[int, int], angles: Angles) -> Wire:
         """Queries or keys with their norm and position, [T * heads, head_dim]."""
-        projected, normed, turned = fractions
+        projected, normed = fractions
         x = self._normable(
             f"{name}_proj",
             h,
@@ -155,26 +164,25 @@ class _Layer:
             self.shape.head_dim,
         )
         y = self._norm(f"{name}_norm", self._by_head(x, heads), projected, normed)
-        shift = self.scales.rope_shift(normed, turned)
-        return rope(self.b, f"{name}_rope", y, angles, heads=heads, shift=shift)
+        return rope(self.b, f"{name}_rope", y, angles, heads=heads)
 
     def _fed_forward(self, x: Wire) -> Wire:
-        """y_2, (G3.7-9)."""
+        """a down_proj^T, (G3.7-9)."""
         s, shape = self.scales, self.shape
         h = self._norm("pre_feedforward_norm", x, s.residual_in, s.pre_feedforward_norm)
         gate = self.b.product_nt(h, self._weight("gate_proj", shape.inner, shape.hidden))
         shift = s.linear_shift("gate_proj", s.pre_feedforward_norm, s.gate_proj)
-        parts = activation(self.b, "gate_proj", gate, shift=shift, fraction_bits=s.gate_proj)
+        active = activation(self.b, "gate_proj", gate, shift=shift, fraction_bits=s.gate_proj)
         up = linear(
             self.b,
             "up_proj",
             h,
             self._weight("up_proj", shape.inner, shape.hidden),
             shift=s.linear_shift("up_proj", s.pre_feedforward_norm, s.up_proj),
+            bits=UP_BITS,
         )
-        a = gated_product(self.b, "mlp", parts, up, shift=s.product_shift, bits=s.product_bits)
-        y = self._normable("down_proj", a, shape.hidden, s.product, s.down_proj)
-        return self._norm("post_feedforward_norm", y, s.down_proj, s.residual_in)
+        a = gated_product(self.b, "mlp", active, up, fraction_bits=s.gate_proj)
+        return self._normable("down_proj", a, shape.hidden, s.product, s.down_proj)
 
     # ---- parts ----
 
@@ -191,10 +199,14 @@ class _Layer:
             name,
             x,
             self._weight(name, 1, x.cols),
+            root=self.scales.root_bits(name, out),
             shift=self.scales.norm_shift(name, out),
             bits=bits,
-            eps=epsilon(self.shape.eps, x.cols, fraction),
+            eps=self._eps(x.cols, fraction),
         )
+
+    def _eps(self, size: int, fraction: int) -> int:
+        return epsilon(self.shape.eps, size, fraction)
 
     def _normable(self, name: str, x: Wire, width: int, into: int, out: int, row: int | None = None) -> Wire:
         """A linear layer whose output feeds a norm over `row` entries: as wide as its squares may be."""
@@ -208,16 +220,20 @@ class _Layer:
             group_size=shape.heads // shape.kv_heads,
             window=shape.window if shape.window < self.tokens else 0,
             score_shift=s.score_shift,
-            output_shift=INVERSE_BITS + s.v_proj - s.attention,
             rate=inverse_sqrt_times(s.scores, shape.query_scalar),
         )
 
 
 def _normable(b: Builder, name: str, acc: Accumulator, shift: int, row: int) -> Wire:
     """round(acc / 2^shift), clamped only if `row` squares of it could pass 2^62."""
-    if shift >= 0 and row * rounded_bounds(acc.bounds, shift).magnitude ** 2 < _SQUARES:
+    if fits_a_norm(acc.bounds.magnitude, shift, row):
         return round_shift(b, name, acc, shift)
     return rounded(b, name, acc, shift, square_bits(row))
+
+
+def fits_a_norm(bound: int, shift: int, row: int) -> bool:
+    """Whether `row` squares of a value up to `bound`, divided by 2^shift and rounded, stay below 2^62."""
+    return shift >= 0 and row * rounded_bounds(Interval(-bound, bound), shift).magnitude ** 2 < _SQUARES
 
 
 def square_bits(row: int) -> int:

@@ -1,11 +1,12 @@
-"""Digits of 16 bits: how a range of any width is proven with small tables.
+"""Digits of 16 or 18 bits: how a range of any width is proven with small tables.
 
-A b-bit quantity is committed as limbs of 16 bits, the last one narrower with a table of its own:
+A b-bit quantity is committed as limbs of w bits, the last one narrower with a table of its own; w = 16, or 18
+where that saves a limb, so that up to 18 bits are one limb:
 
-    (LIMB.1)  v = l_0 + 2^16 l_1 + ... + 2^(16 k) l_k
-    (LIMB.2)  0 <= l_i < 2^16 for i < k,   0 <= l_k < 2^(b - 16 k)   by lookup, one a limb
+    (LIMB.1)  v = l_0 + 2^w l_1 + ... + 2^(w k) l_k
+    (LIMB.2)  0 <= l_i < 2^w for i < k,   0 <= l_k < 2^(b - w k)   by lookup, one a limb
 
-A signed quantity has its last limb in [-2^(c-1), 2^(c-1)), c = b - 16 k; its lookup adds 2^(c-1). Limbs are
+A signed quantity has its last limb in [-2^(c-1), 2^(c-1)), c = b - w k; its lookup adds 2^(c-1). Limbs are
 unique.
 """
 
@@ -14,12 +15,14 @@ from __future__ import annotations
 from assay.graph import Interval, Limb
 
 LIMB_BITS = 16
+WHOLE_BITS = 18  # of the widest limb
 
 
 def widths(bits: int) -> list[int]:
     """Limb widths of a `bits`-bit quantity, low limb first."""
-    full, rest = divmod(bits, LIMB_BITS)
-    return [LIMB_BITS] * full + ([rest] if rest else [])
+    width = WHOLE_BITS if -(-bits // WHOLE_BITS) < -(-bits // LIMB_BITS) else LIMB_BITS
+    full, rest = divmod(bits, width)
+    return [width] * full + ([rest] if rest else [])
 
 
 def unsigned(name: str, bits: int) -> list[Limb]:

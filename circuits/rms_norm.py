@@ -4,13 +4,14 @@ x [R, n] integers with f fraction bits; the gain is an int16 tensor, gain * sqrt
 4^f).
 
     (NORM.1)  v[i] = sum_j x[i, j]^2 + e,         1 <= v < 2^62
-    (NORM.2)  W[i] = 2^46 / sqrt(v[i])            (inverse_sqrt: ISQRT.1-6)
+    (NORM.2)  W[i] = 2^K / sqrt(v[i])             (inverse_sqrt: ISQRT.1-6)
     (NORM.3)  y[i, j] = round(x[i, j] W[i] gain[j] / 2^s)
 
-so that y has 46 + fg - s fraction bits: x W = 2^46 x / sqrt(sum x^2 + eps n), and sqrt(n) is in the gain.
+so that y has K + fg - s fraction bits: x W = 2^K x / sqrt(sum x^2 + eps n), and sqrt(n) is in the gain.
 
-Bounds: n max|x|^2 + e < 2^62 from sizes. |x W| <= 2^46 (1 + 2^-28) for each x and for the whole row, by
-(ISQRT.7), so |acc| <= 2^61 (1 + 2^-28) and the row of y has length at most 2^(61-s) (1 + 2^-28) + sqrt(n).
+Bounds: n max|x|^2 + e < 2^62 from sizes. |x W| <= 2^K (1 + 2^-28) for each x and for the whole row, by
+(ISQRT.7), so |acc| <= 2^(K+15) (1 + 2^-28) and the row of y has length at most 2^(K+15-s) (1 + 2^-28) +
+sqrt(n).
 Gains lie in +-(2^15 - 1) in a model of ours: -2^15 would not be unsound, but its row might have no witness.
 """
 
@@ -19,10 +20,11 @@ from __future__ import annotations
 from fractions import Fraction
 from math import isqrt
 
-from assay.circuits.inverse_sqrt import LENGTH, VALUE_BITS, inverse_sqrt
+from assay.circuits.inverse_sqrt import VALUE_BITS, inverse_sqrt
+from assay.circuits.inverse_sqrt import length as unit_length
 from assay.circuits.rounding import rounded
 
-from assay.graph import Builder, CircuitError, Interval, Wire, term
+from assay.graph import Accumulator, Builder, CircuitError, Interval, Wire, term
 
 LARGEST_GAIN = (1 << 15) - 1
 
@@ -38,35 +40,46 @@ def rms_norm(
     x: Wire,
     gain: Wire,
     *,
+    root: int,
     shift: int,
     bits: int,
     eps: int,
     into: Wire | None = None,
 ) -> Wire:
     """y of (NORM.3) in at most `bits` signed bits, for x [R, n] and gain [1, n]; in a given tensor if any."""
-    weight = _row_factor(b, name, x, eps)
-    factor = weight.per_row()
-    b.product_fact(
-        f"{name}.unit-row",
-        [x.cell(), factor],
-        Interval(-LENGTH, LENGTH),
-        "(ISQRT.7): x^2 is a term of (NORM.1), so x^2 <= v",
-    )
-    acc = b.value(term(x, factor, gain.per_col()), x.domain)
-    honest = LENGTH * LARGEST_GAIN
-    y = rounded(b, name, acc.expecting(Interval(-honest, honest)), shift, bits, into=into)
-    length = ((LENGTH << 15) >> shift) + 1 + isqrt(x.cols) + 1
+    acc = normalised(b, name, x, gain, root=root, eps=eps)
+    y = rounded(b, name, acc, shift, bits, into=into)
     return b.wire_fact(
         f"{name}.length",
         y,
         y.bounds,
-        "(ISQRT.7) for the row: sqrt(sum (x W gain)^2) <= 2^15 * 2^46 (1 + 2^-28); rounding adds at most "
+        "(ISQRT.7) for the row: sqrt(sum (x W gain)^2) <= 2^15 * 2^K (1 + 2^-28); rounding adds at most "
         "sqrt(n) / 2, a clamp nothing",
-        length=length,
+        length=row_length(x.cols, root, shift),
     )
 
 
-def _row_factor(b: Builder, name: str, x: Wire, eps: int) -> Wire:
+def row_length(size: int, root: int, shift: int) -> int:
+    """A bound on the length of a row of (NORM.3)."""
+    return ((unit_length(root) << 15) >> shift) + isqrt(size) + 2
+
+
+def normalised(b: Builder, name: str, x: Wire, gain: Wire, *, root: int, eps: int) -> Accumulator:
+    """x W gain of (NORM.3), before its rounding."""
+    factor = _row_factor(b, name, x, root, eps).per_row()
+    unit = unit_length(root)
+    b.product_fact(
+        f"{name}.unit-row",
+        [x.cell(), factor],
+        Interval(-unit, unit),
+        "(ISQRT.7): x^2 is a term of (NORM.1), so x^2 <= v",
+    )
+    honest = unit * LARGEST_GAIN
+    acc = b.value(term(x, factor, gain.per_col()), x.domain)
+    return acc.expecting(Interval(-honest, honest))
+
+
+def _row_factor(b: Builder, name: str, x: Wire, root: int, eps: int) -> Wire:
     """W [1, R] of (NORM.2)."""
     squares = b.row_dot(x, x)
     largest = squares.bounds.hi + eps
@@ -76,4 +89,4 @@ def _row_factor(b: Builder, name: str, x: Wire, eps: int) -> Wire:
             f"{name}: the sum of {x.cols} squares can reach {largest}, the limit is 2^{VALUE_BITS}",
         )
     v = b.commit(f"{name}.squares", squares, constant=eps)
-    return inverse_sqrt(b, f"{name}.inverse", v)
+    return inverse_sqrt(b, f"{name}.inverse", v, root)

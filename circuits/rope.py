@@ -1,15 +1,15 @@
 """Rotary position embedding of queries and keys.
 
 Row (t, h) of x [T * heads, n] is a head's vector at position t; element j is paired with j xor n/2. With
-public tables C[t, j] = round(2^14 cos) and S[t, j] = -+round(2^14 sin), the sign minus for j < n/2:
+public tables C[t, j] = round(2^13 cos) and S[t, j] = -+round(2^13 sin), the sign minus for j < n/2:
 
-    (ROPE.1)  y[(t,h), j] = round((x[(t,h), j] C[t, j] + x[(t,h), j ^ n/2] S[t, j]) / 2^s)
+    (ROPE.1)  y[(t,h), j] = x[(t,h), j] C[t, j] + x[(t,h), j ^ n/2] S[t, j]
 
-so y has 14 - s fraction bits more than x.
+so y has 13 fraction bits more than x: it is exact, and needs no limbs.
 
-Bounds: |acc| <= max|x| max(|C| + |S|), about max|x| 2^14.5. Lengths: a pair (x, x') turns into a vector of
-length at most (2^14 + 1) |(x, x')|, since C^2 + S^2 <= (2^14 + 1)^2; a row of y is then at most (2^14 + 1)
-/ 2^s as long as the row of x, plus sqrt(n) / 2 for rounding.
+Bounds: |y| <= max|x| max(|C| + |S|), about max|x| 2^13.5. Lengths: a pair (x, x') turns into a vector of
+length at most (2^13 + 1) |(x, x')|, since C^2 + S^2 <= (2^13 + 1)^2; a row of y is then at most 2^13 + 1
+times as long as the row of x.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 from assay.circuits.fixed_point import rotary
-from assay.circuits.rounding import round_shift
 
 from assay.graph import Builder, Interval, PublicTable, Wire, term
 
-ANGLE_BITS = 14
+ANGLE_BITS = 13
 
 
 @lru_cache(maxsize=4)
@@ -45,19 +44,18 @@ def angle_tables(b: Builder, positions: int, head_dim: int, theta: float) -> tup
     return b.public("rope.cos", cos), b.public("rope.sin", sin)
 
 
-def rope(
-    b: Builder, name: str, x: Wire, tables: tuple[PublicTable, PublicTable], *, heads: int, shift: int
-) -> Wire:
+def rope(b: Builder, name: str, x: Wire, tables: tuple[PublicTable, PublicTable], *, heads: int) -> Wire:
     """y [T * heads, n] of (ROPE.1)."""
     cos, sin = tables
     turned = term(x, cos.every(heads)) + term(x.swap(x.cols // 2), sin.every(heads))
     reach = x.bounds.magnitude * int((np.abs(cos.values) + np.abs(sin.values)).max())
-    y = round_shift(b, name, b.value(turned, x.domain).bounded(Interval(-reach, reach)), shift)
+    y = b.commit(name, b.value(turned, x.domain).bounded(Interval(-reach, reach)))
+    b.tensor_fact(f"{name}.bounds", y, "(ROPE.1): |y| <= max|x| max(|C| + |S|)")
     length = x.length or isqrt(x.cols * x.bounds.magnitude**2) + 1
     return b.wire_fact(
         f"{name}.length",
         y,
         y.bounds,
-        "(ROPE.1): a pair is turned and scaled by at most (2^14 + 1) / 2^s; rounding adds sqrt(n) / 2",
-        length=(length * ((1 << ANGLE_BITS) + 1) >> shift) + isqrt(x.cols) + 2,
+        "(ROPE.1): a pair is turned and scaled by at most 2^13 + 1",
+        length=length * ((1 << ANGLE_BITS) + 1),
     )

@@ -7,14 +7,15 @@ Round half up, floor(acc / 2^s + 1/2), is unique by
 and with a clamp to b signed bits, B = 2^(b-1),
 
     (CLAMP.1)  acc + 2^(s-1) + 2^s B = r + 2^s (lo + 2^b hi),   0 <= r < 2^s,   0 <= lo < 2^b
-    (CLAMP.2)  (hi, select, positive) in CLAMP: (0, 1, 0), (hi < 0, 0, 0), (hi > 0, 0, 1)
-    (CLAMP.3)  y + B = select lo + (2^b - 1) positive
+    (CLAMP.2)  (hi, outside, positive) in CLAMP: (0, 0, 0), (hi < 0, 1, 0), (hi > 0, 1, 1)
+    (CLAMP.3)  y + B = lo - outside lo + (2^b - 1) positive
 
-    (CLAMP.4)  the number of cells with select = 0 is a public output
+    (CLAMP.4)  the number of cells with outside = 1 is a public output
 
 so that y = min(max(floor(acc / 2^s + 1/2), -B), B - 1). The accumulator is an einsum's output or a
 polynomial and is never committed. With s = 0 there is no r. The clamp is left out where the accumulator's
-bounds show that it never acts.
+bounds show that it never acts. On a domain with missing cells y + B is committed in place of y: (CLAMP.3)
+then has no constant, and holds where all that it reads is 0.
 
 Bounds: (CLAMP.2) has hi over all values that the accumulator's bounds allow, at most 2^16 of them; both
 sides of every relation are checked to stay below p together when the circuit is finished.
@@ -72,45 +73,56 @@ def clamped_round(
     b: Builder, name: str, acc: Accumulator, shift: int, bits: int, *, into: Wire | None = None
 ) -> Wire:
     """y of (CLAMP.1-3), in `bits` signed bits; a new tensor, or the given one."""
-    _require_shift(name, shift)
-    low = limbs.unsigned("r", shift)
-    middle = limbs.unsigned("lo", bits)
     half = 1 << (bits - 1)
-    high = overflow_limb(rounded_bounds(acc.bounds, shift), bits)
-    constant = half_of(shift) + (half << shift)
-    parts = b.decompose(name, acc, constant, [*low, *middle, high])
-    lo = recombine(middle, parts[len(low) : -1])
-    select, positive = saturation(b, name, parts[-1])
-    b.total(f"{name}.saturated", select * -1 + 1)
+    chosen = _clamped(b, name, acc, shift, bits, half)
     d = acc.domain
     y = b.tensor(f"{name}.y", d.rows, d.cols, Interval.signed(bits)) if into is None else into
-    b.tensor_fact(
-        f"{name}.clamp",
-        y,
-        "(CLAMP.2-3): select and positive are never both 1, and 0 <= lo < 2^b: 0 <= y + B < 2^b",
-    )
-    chosen = term(select, lo) + term(positive) * ((1 << bits) - 1) - half
+    b.tensor_fact(f"{name}.clamp", y, _CLAMPED)
+    return b.assign(f"{name}.saturate", y, chosen - half)
+
+
+def clamped_offset(b: Builder, name: str, acc: Accumulator, shift: int, bits: int) -> Wire:
+    """y + B of (CLAMP.1-3), in `bits` unsigned bits; the domain may have missing cells."""
+    chosen = _clamped(b, name, acc, shift, bits, 1 << (bits - 1))
+    d = acc.domain
+    y = b.tensor(f"{name}.y", d.rows, d.cols, Interval.unsigned(bits), ragged=d.ragged)
+    b.tensor_fact(f"{name}.clamp", y, _CLAMPED)
     return b.assign(f"{name}.saturate", y, chosen)
 
 
-def overflow_limb(bounds: Interval, bits: int) -> Limb:
-    """hi of (CLAMP.1) for a rounded value in `bounds`; confined by the table of (CLAMP.2)."""
-    half = 1 << (bits - 1)
-    reach = max((bounds.hi + half) >> bits, -((bounds.lo + half) >> bits), 1)
+_CLAMPED = "(CLAMP.2-3): positive is 1 only where outside is, and 0 <= lo < 2^b: 0 <= y + B < 2^b"
+
+
+def _clamped(b: Builder, name: str, acc: Accumulator, shift: int, bits: int, offset: int) -> Poly:
+    """The right side of (CLAMP.3), with (CLAMP.1-2) and (CLAMP.4)."""
+    _require_shift(name, shift)
+    low = limbs.unsigned("r", shift)
+    middle = limbs.unsigned("lo", bits)
+    high = overflow_limb(rounded_bounds(acc.bounds, shift), bits, offset)
+    parts = b.decompose(name, acc, half_of(shift) + (offset << shift), [*low, *middle, high])
+    lo = recombine(middle, parts[len(low) : -1])
+    outside, positive = saturation(b, name, parts[-1])
+    b.total(f"{name}.saturated", outside)
+    return Poly.of(lo) - term(outside, lo) + term(positive) * ((1 << bits) - 1)
+
+
+def overflow_limb(bounds: Interval, bits: int, offset: int) -> Limb:
+    """hi of lo + 2^b hi = y + offset for a rounded value y in `bounds`; confined by the table of CLAMP.2."""
+    reach = max((bounds.hi + offset) >> bits, -((bounds.lo + offset) >> bits), 1)
     width = (reach + 1).bit_length()  # a power of two, so that operations share tables
     return Limb.signed("hi", width + 1, checked=False)
 
 
 def saturation(b: Builder, name: str, hi: Wire) -> list[Wire]:
-    """select and positive of (CLAMP.2), committed and looked up."""
+    """outside and positive of (CLAMP.2), committed and looked up."""
     table = b.table(clamp_table(hi.bounds.lo, hi.bounds.hi - hi.bounds.lo + 1))
-    return b.table_map(f"{name}.clamp", table, hi, hi.domain, ["select", "positive"])
+    return b.table_map(f"{name}.clamp", table, hi, hi.domain, ["outside", "positive"])
 
 
 @lru_cache(maxsize=32)
 def clamp_table(start: int, rows: int) -> Table:
     """CLAMP of (CLAMP.2)."""
-    return Table.function(f"clamp.{rows}", start, rows, lambda hi: [hi == 0, hi > 0])
+    return Table.function(f"clamp.{rows}", start, rows, lambda hi: [hi != 0, hi > 0])
 
 
 def _require_shift(name: str, shift: int) -> None:

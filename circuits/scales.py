@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from assay.circuits.inverse_sqrt import ROOT_BITS
+from assay.circuits.limbs import LIMB_BITS
 from assay.circuits.rope import ANGLE_BITS
+from assay.circuits.softmax import UNIT_BITS
 
 from assay.graph import CircuitError
 
-INVERSE_ROOT_BITS = 46
 NORMS = (
     "input_norm",
     "q_norm",
@@ -26,6 +28,7 @@ NORMS = (
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 WEIGHTS = (*NORMS, *PROJECTIONS)
 _LIMIT = 62
+_LEAST_ROOT_BITS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class LayerScales:
     """Fraction bits of one Gemma 3 layer.
 
     `weights` has the 13 weight tensors (a gain's count is that of gain * sqrt(n)). `scores` are q k before
-    the division by sqrt(query scalar). `product_bits` is the signed width of gelu(gate) * up.
+    the division by sqrt(query scalar).
     """
 
     residual_in: int
@@ -44,17 +47,12 @@ class LayerScales:
     v_proj: int
     q_norm: int
     k_norm: int
-    q_rope: int
-    k_rope: int
     scores: int
-    attention: int
     o_proj: int
     pre_feedforward_norm: int
     gate_proj: int
     up_proj: int
-    product: int
     down_proj: int
-    product_bits: int
     weights: Mapping[str, int]
 
     def __post_init__(self) -> None:
@@ -68,9 +66,13 @@ class LayerScales:
                 "circuit-scale", "scales: a boundary has more fraction bits than the one before it"
             )
 
+    def root_bits(self, norm: str, out: int) -> int:
+        """K of NORM.2 for an output of `out` fraction bits."""
+        return root_bits(self.weights[norm], out)
+
     def norm_shift(self, norm: str, out: int) -> int:
         """Shift of NORM.3 for an output of `out` fraction bits."""
-        return INVERSE_ROOT_BITS + self.weights[norm] - out
+        return norm_shift(self.weights[norm], out)
 
     def linear_shift(self, weight: str, into: int, out: int) -> int:
         """Shift of LIN.2 from inputs of `into` to outputs of `out` fraction bits."""
@@ -78,18 +80,18 @@ class LayerScales:
 
     @property
     def score_shift(self) -> int:
-        """Shift of ATT.1."""
-        return self.q_rope + self.k_rope - self.scores
-
-    @staticmethod
-    def rope_shift(normed: int, turned: int) -> int:
-        """Shift of ROPE.1 from `normed` to `turned` fraction bits."""
-        return normed + ANGLE_BITS - turned
+        """Shift of ATT.2."""
+        return self.q_norm + self.k_norm + 2 * ANGLE_BITS - self.scores
 
     @property
-    def product_shift(self) -> int:
-        """Shift of GATE.5."""
-        return self.gate_proj + self.up_proj - self.product
+    def attention_out(self) -> int:
+        """Fraction bits of o, ATT.4."""
+        return self.v_proj + UNIT_BITS
+
+    @property
+    def product(self) -> int:
+        """Fraction bits of GATE.4."""
+        return self.gate_proj + self.up_proj
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values; `from_dict` inverts it exactly."""
@@ -102,6 +104,19 @@ class LayerScales:
         if set(raw) != {*_SITES, "weights"} or not isinstance(raw["weights"], Mapping):
             raise CircuitError("circuit-scale", "scales: missing or unknown fields")
         return cls(**{**raw, "weights": dict(raw["weights"])})
+
+
+def root_bits(gain: int, out: int) -> int:
+    """K of NORM.2 for a gain of `gain` fraction bits and an output of `out`: the remainder takes two limbs.
+
+    46 where that leaves a smaller one, and never fewer than 24.
+    """
+    return min(ROOT_BITS, max(_LEAST_ROOT_BITS, 2 * LIMB_BITS + out - gain))
+
+
+def norm_shift(gain: int, out: int) -> int:
+    """Shift of NORM.3."""
+    return root_bits(gain, out) + gain - out
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -166,7 +181,12 @@ class ModelScales:
     @property
     def final_norm_shift(self) -> int:
         """Shift of NORM.3 of the final norm."""
-        return INVERSE_ROOT_BITS + self.weights["final_norm"] - self.head.final_norm
+        return norm_shift(self.weights["final_norm"], self.head.final_norm)
+
+    @property
+    def final_norm_root(self) -> int:
+        """K of NORM.2 of the final norm."""
+        return root_bits(self.weights["final_norm"], self.head.final_norm)
 
     @property
     def logits_shift(self) -> int:

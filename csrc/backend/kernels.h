@@ -40,6 +40,10 @@ void eq_table(std::span<const Ext<D>> point, Ext<D>* out);
 template <int D>
 Ext<D> inner_product(const Ext<D>* a, const Ext<D>* b, size_t n);
 
+// out[i] += c * values[i], i < n.
+template <int D>
+void add_multiple(const F* values, size_t n, const Ext<D>& c, Ext<D>* out);
+
 // ---- Vectors of E by coordinate planes -------------------------------------------------------------------
 
 // Element i of a vector is (c[0][i], ..., c[D-1][i]), each a canonical field element.
@@ -116,9 +120,49 @@ template <int D>
 RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, ConstPlanes<D> qa, ConstPlanes<D> qb,
                             ConstPlanes<D> eq, size_t n);
 
-// The same where all numerators are 1: H(X) = sum over i of eq[i] * (qa(X) + qb(X) + lambda*qa(X)*qb(X)).
+// H(X) = sum over i of eq[i] * (qa(X) + mu) * (qb(X) + mu). Where all numerators are 1, the sum of
+// qa + qb + lambda*qa*qb is lambda times this with mu = 1/lambda, less lambda*mu^2 for each weight.
 template <int D>
-RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda,
-                                 ConstPlanes<D> eq, size_t n);
+RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& mu, ConstPlanes<D> eq,
+                                 size_t n);
+
+// ---- Products of vectors, by planes ----------------------------------------------------------------------
+//
+// K is the number of planes: 1 for vectors of F, D for vectors of E.
+
+// Where lines a(X) = a[2i] + X*(a[2i+1] - a[2i]) are read; at infinity, their slopes.
+enum class Node : uint8_t { kZero, kOne, kTwo, kInfinity };
+
+// out[i] = the line of elements 2i and 2i+1 at the node, i < n/2; n is even, else std::invalid_argument.
+template <int K>
+void at_node(ConstPlanes<K> a, size_t n, Node node, Planes<K> out);
+
+// even[i] = a[2i], odd[i] = a[2i+1], i < n/2.
+template <int K>
+void split(ConstPlanes<K> a, size_t n, Planes<K> even, Planes<K> odd);
+
+// out[i] = a[i] * b[i], i < n. out may be a or b.
+template <int K>
+void multiply(ConstPlanes<K> a, ConstPlanes<K> b, size_t n, Planes<K> out);
+
+// out[i] += a[i], i < n.
+template <int K>
+void add_to(ConstPlanes<K> a, size_t n, Planes<K> out);
+
+// out[i] += r * a[i], i < n.
+template <int D, int K>
+void add_scaled(ConstPlanes<K> a, size_t n, const Ext<D>& r, Planes<D> out);
+
+// sum over i < n of values[i].
+template <int D, int K>
+Ext<D> sum(ConstPlanes<K> values, size_t n);
+
+// sum over i < n of weights[i] * values[i].
+template <int D, int K>
+Ext<D> weighted_sum(ConstPlanes<D> weights, ConstPlanes<K> values, size_t n);
+
+// As fold, of a vector of F: out[i] = a[2i] + r*(a[2i+1] - a[2i]), i < n/2.
+template <int D>
+void fold_base(ConstPlanes<1> a, size_t n, const Ext<D>& r, Planes<D> out);
 
 }  // namespace assay

@@ -2,14 +2,28 @@
 // more than the arithmetic done on a page).
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
-#include <new>
 
 namespace assay {
+
+namespace memory {
+
+// Blocks of kLarge bytes or more are kept for the next to come, up to kKept bytes in all: the system clears each page
+// that it hands out, which takes longer than most of what is done to a page here.
+inline constexpr size_t kLarge = size_t{1} << 21;
+inline constexpr size_t kKept = size_t{1} << 29;
+
+struct Block {
+  void* data;
+  size_t bytes;  // at least those asked for
+};
+Block take(size_t bytes);  // throws std::bad_alloc
+void give(Block block) noexcept;
+// Returns all blocks that are kept to the system.
+void release() noexcept;
+
+}  // namespace memory
 
 template <class T>
 class Buffer {
@@ -17,26 +31,20 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(size_t n) : n_(n) {
     if (n == 0) return;
-    constexpr size_t kHugePage = size_t{1} << 21;
-    const size_t bytes = n * sizeof(T);
-    const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
-    void* p = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-    if (p == nullptr) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-    if (bytes >= kHugePage) (void)madvise(p, bytes, MADV_HUGEPAGE);
-#endif
-    data_.reset(static_cast<T*>(p));
+    const memory::Block block = memory::take(n * sizeof(T));
+    data_ = {static_cast<T*>(block.data), Give{block.bytes}};
   }
   size_t size() const { return n_; }
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
 
  private:
-  struct Free {
-    void operator()(T* p) const { std::free(p); }
+  struct Give {
+    size_t bytes = 0;
+    void operator()(T* p) const { memory::give({p, bytes}); }
   };
   size_t n_ = 0;
-  std::unique_ptr<T, Free> data_;
+  std::unique_ptr<T, Give> data_;
 };
 
 }  // namespace assay

@@ -1,4 +1,8 @@
 #include <pybind11/functional.h>
+#include <pybind11/stl.h>
+
+#include <filesystem>
+#include <variant>
 
 #include "bindings/cells.h"
 #include "commit/prover.h"
@@ -20,15 +24,33 @@ ReedSolomon code_of(const CodeParams& c) {
   return ReedSolomon(c.message(), c.log_coset, c.cosets);
 }
 
-using PySlots = std::vector<std::pair<size_t, py::array>>;
+// A file that is mapped only while it is used.
+struct PyFile {
+  std::filesystem::path path;
+  size_t bytes;
+};
+using PyBytes = std::variant<std::shared_ptr<PyFile>, py::array>;
+using PySlots = std::vector<std::pair<size_t, PyBytes>>;
+
+// Cells of a file are int16.
+SlotCells slot_of(size_t first_block, const PyBytes& from) {
+  if (const auto* file = std::get_if<std::shared_ptr<PyFile>>(&from)) {
+    constexpr size_t kBytes = kBlock * sizeof(int16_t);
+    if ((*file)->bytes % kBytes != 0) throw py::value_error("a file of cells has whole blocks");
+    return {first_block, (*file)->bytes / kBytes, CellType::kInt16, {(*file)->path, (*file)->bytes}};
+  }
+  const auto& a = std::get<py::array>(from);
+  const size_t cells = static_cast<size_t>(a.size());
+  if (cells % kBlock != 0) throw py::value_error("a slot has whole blocks");
+  return {first_block, cells / kBlock, cell_type(a), cell_data(a, cells, "slot")};
+}
 
 PartCells part_of(const CodeParams& code, uint32_t rows, const PySlots& slots) {
   PartCells part{rows, {}};
-  for (const auto& [first_block, a] : slots) {
-    const size_t cells = static_cast<size_t>(a.size());
-    if (cells % kBlock != 0 || first_block + cells / kBlock > rows * code.row_blocks())
+  for (const auto& [first_block, from] : slots) {
+    part.slots.push_back(slot_of(first_block, from));
+    if (first_block + part.slots.back().blocks > rows * code.row_blocks())
       throw py::value_error("a slot lies outside its part");
-    part.slots.push_back({first_block, cells / kBlock, cell_type(a), cell_data(a, cells, "slot")});
   }
   return part;
 }
@@ -49,7 +71,7 @@ std::span<const Digest> digests_of(const py::array& a, size_t count) {
 // A prover's commitment together with the arrays it points into.
 struct Commitment {
   CodeParams code;
-  std::vector<py::object> arrays;
+  std::vector<PyBytes> arrays;
   std::shared_ptr<ProverCommitment> prover;
 };
 
@@ -66,13 +88,24 @@ Commitment make(const std::string& name, const CodeParams& code,
   return c;
 }
 
-void restore(Commitment& c, const py::array& leaves, const std::vector<py::array>& digests) {
-  const auto l = digests_of(leaves, c.code.length());
-  std::vector<std::span<const Digest>> parts;
-  for (const py::array& d : digests) {
-    parts.push_back(digests_of(d, c.code.length()));
-    c.arrays.push_back(d);
+// So many bytes, which the commitment keeps.
+ByteSource kept(Commitment& c, const PyBytes& from, size_t bytes, const char* what) {
+  c.arrays.push_back(from);
+  if (const auto* file = std::get_if<std::shared_ptr<PyFile>>(&from)) {
+    if ((*file)->bytes != bytes) throw py::value_error(std::string(what) + " has another size");
+    return {(*file)->path, bytes};
   }
+  const auto& a = std::get<py::array>(from);
+  if (static_cast<size_t>(a.nbytes()) != bytes || !(a.flags() & py::array::c_style))
+    throw py::value_error(std::string(what) + " has another size");
+  return a.data();
+}
+
+void restore(Commitment& c, const py::array& leaves, const std::vector<PyBytes>& digests) {
+  const auto l = digests_of(leaves, c.code.length());
+  std::vector<ByteSource> parts;
+  for (const PyBytes& d : digests)
+    parts.push_back(kept(c, d, c.code.length() * sizeof(Digest), "an array of digests"));
   if (!parts.empty() && parts.size() != c.prover->parts().size())
     throw py::value_error("digests: one array per part is needed");
   std::vector<Digest> copy(l.begin(), l.end());
@@ -81,8 +114,9 @@ void restore(Commitment& c, const py::array& leaves, const std::vector<py::array
 }
 
 // sink(rows done, symbols or None): the symbols are only valid during the call.
-py::array_t<uint8_t> digest_part(const CodeParams& code, uint32_t rows, const PySlots& slots, size_t part_index,
-                                 const py::bytes& key, const py::object& sink, bool want_codeword) {
+py::array_t<uint8_t> digest_part(const CodeParams& code, uint32_t rows, const PySlots& slots,
+                                 size_t part_index, const py::bytes& key, const py::object& sink,
+                                 bool want_codeword) {
   const PartCells part = part_of(code, rows, slots);
   const ReedSolomon rs = code_of(code);
   const PrgKey k = key_of(key);
@@ -96,7 +130,8 @@ py::array_t<uint8_t> digest_part(const CodeParams& code, uint32_t rows, const Py
           if (PyErr_CheckSignals() != 0) throw py::error_already_set();
           if (sink.is_none()) return;
           if (want_codeword)
-            sink(done, py::memoryview::from_memory(columns.data(), static_cast<py::ssize_t>(columns.size_bytes())));
+            sink(done,
+                 py::memoryview::from_memory(columns.data(), static_cast<py::ssize_t>(columns.size_bytes())));
           else
             sink(done, py::none());
         },
@@ -106,15 +141,16 @@ py::array_t<uint8_t> digest_part(const CodeParams& code, uint32_t rows, const Py
 }
 
 py::array_t<uint8_t> combine_parts(const std::vector<py::array>& parts) {
-  std::vector<std::vector<Digest>> digests;
-  for (const py::array& a : parts) {
-    const auto s = digests_of(a, static_cast<size_t>(a.size()) / sizeof(Digest));
-    digests.emplace_back(s.begin(), s.end());
-  }
+  if (parts.empty()) throw py::value_error("digests: a commitment has at least one part");
+  const size_t columns = static_cast<size_t>(parts.front().size()) / sizeof(Digest);
+  std::vector<std::span<const Digest>> digests;
+  for (const py::array& a : parts) digests.push_back(digests_of(a, columns));
   std::vector<Digest> leaves;
   {
     const py::gil_scoped_release release;
-    leaves = leaf_digests(digests);
+    LeafHasher hasher(columns);
+    for (const auto& part : digests) hasher.absorb(part);
+    leaves = hasher.finish();
   }
   return digest_array(leaves);
 }
@@ -123,10 +159,9 @@ py::array_t<uint8_t> combine_parts(const std::vector<py::array>& parts) {
 
 void add_commitment(py::module_& m) {
   py::class_<CodeParams>(m, "CodeParams", "The code of all commitments; see docs/spec/commitment.md.")
-      .def(py::init([](uint32_t log_columns, uint32_t random, uint32_t log_coset, uint32_t cosets,
-                       uint32_t queries) {
-             return CodeParams{log_columns, random, log_coset, cosets, queries};
-           }),
+      .def(py::init(
+               [](uint32_t log_columns, uint32_t random, uint32_t log_coset, uint32_t cosets,
+                  uint32_t queries) { return CodeParams{log_columns, random, log_coset, cosets, queries}; }),
            py::kw_only(), py::arg("log_columns"), py::arg("random"), py::arg("log_coset"), py::arg("cosets"),
            py::arg("queries"))
       .def_readonly("log_columns", &CodeParams::log_columns)
@@ -137,10 +172,14 @@ void add_commitment(py::module_& m) {
       .def_property_readonly("length", &CodeParams::length)
       .def("invalid_reason", &invalid_reason, "Why these parameters cannot be used, or an empty string.");
 
+  py::class_<PyFile, std::shared_ptr<PyFile>>(m, "File",
+                                              "A file of so many bytes, mapped only while it is used.")
+      .def(py::init([](const std::string& path, size_t bytes) { return PyFile{path, bytes}; }),
+           py::arg("path"), py::arg("bytes"));
   py::class_<ProverCommitment, std::shared_ptr<ProverCommitment>>(m, "_ProverCommitment");
   py::class_<Commitment>(m, "Commitment", "The prover's side of a commitment.")
       .def(py::init(&make), py::arg("name"), py::arg("code"), py::arg("parts"), py::arg("key"),
-           "parts: a list of (rows, [(first block, cells), ...]).")
+           "parts: a list of (rows, [(first block, cells), ...]); those of a file are int16.")
       .def(
           "commit",
           [](Commitment& c) {
@@ -148,26 +187,25 @@ void add_commitment(py::module_& m) {
             c.prover->commit(code_of(c.code));
           },
           "Encode and hash all parts.")
-      .def("restore", &restore, py::arg("leaves"), py::arg("digests") = std::vector<py::array>{},
+      .def("restore", &restore, py::arg("leaves"), py::arg("digests") = std::vector<PyBytes>{},
            "Take over the leaf digests of an earlier commit, and optionally the digests of each part.")
       .def(
           "set_codeword",
-          [](Commitment& c, size_t part, const py::array& columns) {
+          [](Commitment& c, size_t part, const PyBytes& columns) {
             const size_t bytes = c.prover->parts().at(part).rows * sizeof(F) * c.code.length();
-            if (static_cast<size_t>(columns.nbytes()) != bytes || !(columns.flags() & py::array::c_style))
-              throw py::value_error("a stored codeword has another size");
-            c.arrays.push_back(columns);
-            c.prover->set_codeword(part, {static_cast<const uint8_t*>(columns.data()), bytes});
+            c.prover->set_codeword(part, kept(c, columns, bytes, "a stored codeword"));
           },
           py::arg("part"), py::arg("columns"), "Answer queries of a part from a stored codeword.")
       .def_property_readonly("root", [](const Commitment& c) { return to_bytes(c.prover->root()); })
       .def("leaves", [](const Commitment& c) { return digest_array(c.prover->leaves()); })
       .def_readonly("_prover", &Commitment::prover);
 
-  m.def("part_digests", &digest_part, py::arg("code"), py::arg("rows"), py::arg("slots"), py::arg("part_index"),
-        py::arg("key"), py::arg("sink") = py::none(), py::arg("want_codeword") = false,
-        "The digest of every column of one part, as (columns, 32). sink(rows_done, symbols or None) is called after "
-        "each batch of 8 rows; the symbols, wanted for storing, come column by column and live during the call.");
+  m.def("part_digests", &digest_part, py::arg("code"), py::arg("rows"), py::arg("slots"),
+        py::arg("part_index"), py::arg("key"), py::arg("sink") = py::none(), py::arg("want_codeword") = false,
+        "The digest of every column of one part, as (columns, 32). sink(rows_done, symbols or None) is "
+        "called after "
+        "each batch of 8 rows; the symbols, wanted for storing, come column by column and live during the "
+        "call.");
   m.def("combine_parts", &combine_parts, py::arg("parts"), "The leaves over the digests of all parts.");
   m.def(
       "merkle_root",

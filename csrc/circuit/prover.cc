@@ -1,5 +1,6 @@
 #include "circuit/prover.h"
 
+#include <algorithm>
 #include <deque>
 
 #include "base/parallel.h"
@@ -59,27 +60,85 @@ std::vector<F> wire_values(const Witness& w, const Wire& wire) {
   return out;
 }
 
-std::vector<F> exchanged(std::vector<F> values, uint32_t cols, uint32_t argument) {
-  std::vector<F> out(values.size());
-  for (size_t k = 0; k < out.size(); ++k) out[k] = values[(k / cols) * cols + ((k % cols) ^ argument)];
+// Canonical, for |x| < 2^63.
+uint64_t canonical(int64_t x) {
+  return static_cast<uint64_t>(x) + (kModulus & (0 - static_cast<uint64_t>(x < 0)));
+}
+
+// line[j] += coefficient * operand[row, j], the operand read cell by cell, or none
+void add_scaled_row(const Circuit& c, const Witness& w, const Monomial& m, F coefficient, uint32_t row,
+                    std::span<int64_t> values, uint64_t* line) {
+  std::fill(values.begin(), values.end(), m.operands.empty() ? 1 : 0);
+  if (!m.operands.empty()) add_wire_row(w, c.wires[m.operands[0].id], 1, row, values);
+  const bool plus = coefficient == F::one(), minus = coefficient == -F::one();
+  for (size_t j = 0; j < values.size(); ++j) {
+    const F x(canonical(values[j])), sum(line[j]);
+    line[j] = (plus ? sum + x : minus ? sum - x : sum + coefficient * x).v;
+  }
+}
+
+// Lines of even(cols) words for a sumcheck, filled row by row.
+template <class Fill>
+Buffer<uint64_t> lines(uint32_t rows, uint32_t cols, Fill fill) {
+  const size_t stride = even(cols);
+  Buffer<uint64_t> out(rows * stride);
+  parallel_for(rows, ceil_div(4096, stride), [&](size_t begin, size_t end) {
+    std::vector<int64_t> values(cols);
+    for (size_t i = begin; i < end; ++i) {
+      uint64_t* line = out.data() + i * stride;
+      fill(static_cast<uint32_t>(i), std::span(values), line);
+      if (stride != cols) line[cols] = 0;
+    }
+  });
   return out;
+}
+
+Buffer<uint64_t> wire_lines(const Witness& w, const Wire& wire, uint32_t exchange = 0) {
+  return lines(wire.rows, wire.cols, [&](uint32_t i, std::span<int64_t> values, uint64_t* line) {
+    std::fill(values.begin(), values.end(), 0);
+    add_wire_row(w, wire, 1, i, values);
+    if (exchange == 0)
+      for (size_t j = 0; j < values.size(); ++j) line[j] = canonical(values[j]);
+    else
+      for (size_t j = 0; j < values.size(); ++j) line[j] = canonical(values[j ^ exchange]);
+  });
 }
 
 template <int D>
 OperandTable<D> operand_table(const Circuit& c, const Witness& w, const Operand& o, const Domain& d) {
   if (o.map == Map::kPublic) {
     const Public& p = c.publics[o.id];
-    std::vector<F> values(size_t{d.rows} * d.cols);
-    for (size_t i = 0; i < d.rows; ++i)
-      for (size_t j = 0; j < d.cols; ++j)
-        values[i * d.cols + j] = F::from_i64(p.values[i / o.argument * p.cols + j]);
-    return {Spread::kCells, std::move(values), {}};
+    const auto rows = static_cast<uint32_t>(ceil_div(d.rows, o.argument));
+    return {Spread::kCells,
+            lines(rows, d.cols,
+                  [&](uint32_t i, std::span<int64_t>, uint64_t* line) {
+                    const int64_t* values = p.values.data() + size_t{i} * p.cols;
+                    for (size_t j = 0; j < d.cols; ++j) line[j] = canonical(values[j]);
+                  }),
+            {},
+            o.argument};
   }
-  std::vector<F> values = wire_values(w, c.wires[o.id]);
-  if (o.map == Map::kRow) return {Spread::kRows, std::move(values), {}};
-  if (o.map == Map::kCol) return {Spread::kCols, std::move(values), {}};
-  if (o.map == Map::kColXor) values = exchanged(std::move(values), d.cols, o.argument);
-  return {Spread::kCells, std::move(values), {}};
+  const Spread spread = o.map == Map::kRow   ? Spread::kRows
+                        : o.map == Map::kCol ? Spread::kCols
+                                             : Spread::kCells;
+  return {spread, wire_lines(w, c.wires[o.id], o.map == Map::kColXor ? o.argument : 0), {}, 1};
+}
+
+// Of one polynomial: all that is linear in operands read cell by cell, times `scale`.
+template <int D>
+OperandTable<D> linear_table(const Circuit& c, const Witness& w, const std::vector<Monomial>& linear, F scale,
+                             const Domain& d) {
+  std::vector<F> coefficients;
+  for (const Monomial& m : linear) coefficients.push_back(scale * F::from_i64(m.coefficient));
+  return {Spread::kCells,
+          lines(d.rows, d.cols,
+                [&](uint32_t i, std::span<int64_t> values, uint64_t* line) {
+                  std::fill(line, line + d.cols, 0);
+                  for (size_t k = 0; k < linear.size(); ++k)
+                    add_scaled_row(c, w, linear[k], coefficients[k], i, values, line);
+                }),
+          {},
+          1};
 }
 
 // out[j] += sum over rows i = first + k step of weights[k] * wire[i, j], for `count` rows.
@@ -199,25 +258,66 @@ void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, uint3
 }
 
 template <int D>
-GridProver<D> SegmentProver<D>::einsum_prover(const Einsum& e) const {
+GridProver<D> SegmentProver<D>::einsum_prover(const Einsum& e, const Ext<D>& out) const {
   const Wire &x = c_.wires[e.x], &y = c_.wires[e.y];
   const Extent extent = einsum_extent(c_, e);
   typename GridProver<D>::Input in;
   in.rows = extent.rows;
   in.cols = extent.cols;
   in.degree = 2;
-  in.form.polys = {{{F::one(), {0, 1}}}};
+  in.claim = out;
+  const auto add = [&](Buffer<uint64_t> base, Vec<D> ext) {
+    in.tables.push_back({Spread::kCells, std::move(base), std::move(ext)});
+  };
   if (e.kind == EinsumKind::kRowDot) {
-    in.tables = {{Spread::kCells, wire_values(witness_, x), {}},
-                 {Spread::kCells, wire_values(witness_, y), {}}};
+    add(wire_lines(witness_, x), {});
+    if (e.y != e.x) add(wire_lines(witness_, y), {});
     const auto rho = rho_.rows_for(x.rows);
     in.rho_rows.assign(rho.begin(), rho.end());
   } else {
-    in.tables = {{Spread::kCells, {}, bind_left<D>(witness_, e, x, rho_.rows_for(x.rows))},
-                 {Spread::kCells, {}, bind_right<D>(witness_, e, y, rho_)}};
+    add({}, bind_left<D>(witness_, e, x, rho_.rows_for(x.rows)));
+    add({}, bind_right<D>(witness_, e, y, rho_));
   }
+  in.form.polys = {{{F::one(), {0, in.tables.size() == 1 ? 0U : 1U}}}};
   return GridProver<D>(std::move(in));
 }
+
+namespace {
+
+// How a zero-check is proven: products of operands that have tables, and all that is linear in cells as one
+// more table for each polynomial.
+struct ZeroCheckPlan {
+  std::vector<Operand> tabled;
+  struct Part {
+    std::vector<Monomial> products, linear;
+    F scale = F::one();  // of the linear table, so that it can be added to products
+  };
+  std::vector<Part> polys;
+
+  explicit ZeroCheckPlan(const ZeroCheck& z) {
+    for (const Poly& p : z.polys) {
+      Part& part = polys.emplace_back();
+      for (const Monomial& m : p) {
+        const bool linear = m.operands.empty() || (m.operands.size() == 1 && m.operands[0].map == Map::kCell);
+        (linear ? part.linear : part.products).push_back(m);
+        for (const Operand& o : m.operands)
+          if (!linear && !is_tabled(o)) tabled.push_back(o);
+      }
+      const auto cells_alone = [](const Monomial& m) {
+        return !(F::from_i64(m.coefficient) == F::zero()) &&
+               std::all_of(m.operands.begin(), m.operands.end(),
+                           [](const Operand& o) { return o.map != Map::kRow && o.map != Map::kCol; });
+      };
+      const auto beside = std::find_if(part.products.begin(), part.products.end(), cells_alone);
+      if (beside != part.products.end()) part.scale = F::from_i64(beside->coefficient);
+    }
+  }
+  bool is_tabled(const Operand& o) const {
+    return std::any_of(tabled.begin(), tabled.end(), [&](const Operand& t) { return same_operand(t, o); });
+  }
+};
+
+}  // namespace
 
 template <int D>
 GridProver<D> SegmentProver<D>::zero_check_prover(const ZeroCheck& z, const Ext<D>& lambda) const {
@@ -226,26 +326,45 @@ GridProver<D> SegmentProver<D>::zero_check_prover(const ZeroCheck& z, const Ext<
   in.cols = z.domain.cols;
   in.degree = degree(z);
   in.form.lambda = lambda;
+  in.claim = Ext<D>::zero();
   const auto cols = rho_.cols_for(in.cols), rows = rho_.rows_for(in.rows);
   in.rho_cols.assign(cols.begin(), cols.end());
   in.rho_rows.assign(rows.begin(), rows.end());
-  // The operands whose values are sent come first, in the order the verifier expects them.
-  std::vector<Operand> operands = distinct_operands(z);
-  for (const Poly& p : z.polys)
-    for (const Monomial& m : p)
-      for (const Operand& o : m.operands)
-        if (o.map == Map::kPublic) operands.push_back(o);
-  for (const Operand& o : operands) in.tables.push_back(operand_table<D>(c_, witness_, o, z.domain));
-  for (const Poly& p : z.polys) {
+  const ZeroCheckPlan plan(z);
+  for (const Operand& o : plan.tabled) in.tables.push_back(operand_table<D>(c_, witness_, o, z.domain));
+  for (const auto& part : plan.polys) {
     auto& poly = in.form.polys.emplace_back();
-    for (const Monomial& m : p) {
+    for (const Monomial& m : part.products) {
       auto& out = poly.emplace_back();
       out.coefficient = F::from_i64(m.coefficient);
       for (const Operand& o : m.operands)
-        out.operands.push_back(static_cast<uint32_t>(operand_index(operands, o)));
+        out.operands.push_back(static_cast<uint32_t>(operand_index(plan.tabled, o)));
     }
+    if (part.linear.empty()) continue;
+    poly.push_back({part.scale, {static_cast<uint32_t>(in.tables.size())}});
+    in.tables.push_back(linear_table<D>(c_, witness_, part.linear, inverse(part.scale), z.domain));
   }
   return GridProver<D>(std::move(in));
+}
+
+// The operands of a zero-check at the end of its sumcheck, in the order the verifier expects them.
+template <int D>
+Vec<D> SegmentProver<D>::operand_values(const ZeroCheck& z, const GridProver<D>& prover,
+                                        const EndPoint<D>& at) const {
+  const ZeroCheckPlan plan(z);
+  Vec<D> values;
+  for (const Operand& o : distinct_operands(z)) {
+    if (plan.is_tabled(o)) {
+      values.push_back(prover.value(operand_index(plan.tabled, o)));
+      continue;
+    }
+    const Wire& wire = c_.wires[o.id];
+    Vec<D> line(wire.cols);
+    combine_rows<D>(witness_, wire, 0, 1, wire.rows, truncated_eq<D>(at.rows, wire.rows), line);
+    const Vec<D> cols = eq_vector<D>(at.cols);
+    values.push_back(inner_product<D>(line.data(), cols.data(), line.size()));
+  }
+  return values;
 }
 
 // The extension of the committed output at rho, from its own cells.
@@ -266,8 +385,8 @@ void SegmentProver<D>::prove_products() {
   std::deque<GridProver<D>> provers;
   for (const Einsum& e : c_.einsums) {
     shapes.push_back(einsum_shape<D>(c_, e, rho_));
-    provers.push_back(einsum_prover(e));
     const Ext<D> out = einsum_output(e);
+    provers.push_back(einsum_prover(e, out));
     channel_.send("einsum.output", out);
     add(einsum_output_claim<D>(functionals_, c_, segment_, e, rho_), out);
   }
@@ -283,7 +402,8 @@ void SegmentProver<D>::prove_products() {
   for (size_t i = 0; i < c_.einsums.size(); ++i) {
     const Einsum& e = c_.einsums[i];
     const EndPoint<D> at(point, einsum_extent(c_, e));
-    const Ext<D> x = provers[i].value(0), y = provers[i].value(1);
+    const bool square = e.kind == EinsumKind::kRowDot && e.x == e.y;
+    const Ext<D> x = provers[i].value(0), y = provers[i].value(square ? 0 : 1);
     channel_.send("einsum.left", x);
     channel_.send("einsum.right", y);
     add(einsum_left_claim<D>(functionals_, c_, segment_, e, rho_, at), x);
@@ -293,11 +413,10 @@ void SegmentProver<D>::prove_products() {
     const ZeroCheck& z = c_.zero_checks[i];
     const EndPoint<D> at(point, Extent{z.domain.rows, z.domain.cols});
     const std::vector<Operand> operands = distinct_operands(z);
-    Vec<D> values;
+    const Vec<D> values = operand_values(z, provers[c_.einsums.size() + i], at);
     for (size_t k = 0; k < operands.size(); ++k) {
-      values.push_back(provers[c_.einsums.size() + i].value(k));
-      channel_.send("zero.operand", values.back());
-      add(operand_claim<D>(functionals_, segment_, z, operands[k], at), values.back());
+      channel_.send("zero.operand", values[k]);
+      add(operand_claim<D>(functionals_, segment_, z, operands[k], at), values[k]);
     }
     for (const auto& [a, b] : cubic_products(z)) channel_.send("zero.product", values[a] * values[b]);
   }
@@ -330,13 +449,22 @@ Fractions<D> SegmentProver<D>::leaves(const LookupTree& of, std::span<const uint
     const size_t stride = l.domain.row_blocks() * kBlock;
     parallel_for(l.domain.rows, 4, [&](size_t begin, size_t end) {
       std::vector<int64_t> column(l.domain.cols);
+      Buffer<uint64_t> values(l.domain.cols);
       for (size_t i = begin; i < end; ++i) {
         const Planes<D> q = all.at(base + i * stride);
         const auto [lo, hi] = l.domain.range(static_cast<uint32_t>(i));
-        for (size_t j = 0; j < stride; ++j) q.set(j, j < lo || j >= hi ? Ext<D>::one() : start);
+        const auto fill = [&](size_t from, size_t to, const Ext<D>& x) {
+          for (int d = 0; d < D; ++d) std::fill(q.c[d] + from, q.c[d] + to, x.c[d].v);
+        };
+        fill(0, lo, Ext<D>::one());
+        fill(lo, hi, start);
+        fill(hi, stride, Ext<D>::one());
         for (size_t k = 0; k < l.columns.size(); ++k) {
           linear_poly_row(c_, witness_, l.columns[k], static_cast<uint32_t>(i), column);
-          for (size_t j = lo; j < hi; ++j) q.set(j, q.get(j) - fp.beta[k] * F::from_i64(column[j]));
+          for (size_t j = lo; j < hi; ++j) values.data()[j] = canonical(column[j]);
+          Planes<1> plane;
+          plane.c[0] = values.data() + lo;
+          add_scaled<D, 1>(plane, hi - lo, -fp.beta[k], q.at(lo));
         }
       }
     });

@@ -17,8 +17,12 @@ class SegmentProver {
 
   SegmentProver(ProverChannel<D>& channel, std::string_view segment, const Circuit& circuit,
                 const Witness& witness, std::span<const size_t> first_block, Claims& claims)
-      : channel_(channel), segment_(segment), c_(circuit), witness_(witness),
-        functionals_(circuit, first_block), claims_(claims) {}
+      : channel_(channel),
+        segment_(segment),
+        c_(circuit),
+        witness_(witness),
+        functionals_(circuit, first_block),
+        claims_(claims) {}
 
   // Returns the segment's share F of the lookup sum. `lap` is told of each step that ends.
   Ext<D> prove(std::span<const uint32_t> table_ids, const Fingerprint<D>& fp,
@@ -26,10 +30,12 @@ class SegmentProver {
 
  private:
   void prove_products();
-  GridProver<D> einsum_prover(const Einsum& e) const;
+  GridProver<D> einsum_prover(const Einsum& e, const Ext<D>& out) const;
   GridProver<D> zero_check_prover(const ZeroCheck& z, const Ext<D>& lambda) const;
+  Vec<D> operand_values(const ZeroCheck& z, const GridProver<D>& prover, const EndPoint<D>& at) const;
   Ext<D> einsum_output(const Einsum& e) const;
-  Fractions<D> leaves(const LookupTree& of, std::span<const uint32_t> table_ids, const Fingerprint<D>& fp) const;
+  Fractions<D> leaves(const LookupTree& of, std::span<const uint32_t> table_ids,
+                      const Fingerprint<D>& fp) const;
   void send_total(const Total& t);
   void send_output(const Output& o);
   Ext<D> prove_lookups(const LookupTree& of, std::span<const uint32_t> table_ids, const Fingerprint<D>& fp);

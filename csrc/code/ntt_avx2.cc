@@ -73,8 +73,8 @@ ASSAY_AVX2_INLINE Wide times_cube_root(Wide a, unsigned power) {
   return {negate(b.lo), negate(b.hi)};
 }
 
-// As many levels as make the rest a multiple of three: kRadix = 1, 2 or 4. Their twiddle is a cube root of
-// unity.
+// As many levels as leave a multiple of three, and at least one: kRadix = 2, 4 or 8. Their twiddles are powers of a
+// cube root of unity, so that there is nothing to multiply.
 template <size_t kRadix>
 ASSAY_AVX2 void first_levels(unsigned shift, const uint64_t* coeffs, size_t count, size_t n,
                              uint64_t* values) {
@@ -85,9 +85,9 @@ ASSAY_AVX2 void first_levels(unsigned shift, const uint64_t* coeffs, size_t coun
     for (size_t j = 0; j < kRadix; ++j) {
       x[j] = times_cube_root(widen(load_padded(coeffs, count, i + j * stride)), shift * j % 3);
     }
+    if constexpr (kRadix == 8) transform8(x, y);
     if constexpr (kRadix == 4) transform4(x, y);
     if constexpr (kRadix == 2) transform2(x, y);
-    if constexpr (kRadix == 1) y[0] = load_padded(coeffs, count, i);
     for (size_t j = 0; j < kRadix; ++j) store(values + i + j * stride, y[j]);
   }
 }
@@ -172,12 +172,12 @@ void evaluate(const Ntt& ntt, unsigned residue, const F* coeffs, size_t count, F
               const Wanted& wanted) {
   const uint64_t* in = reinterpret_cast<const uint64_t*>(coeffs);
   uint64_t* out = reinterpret_cast<uint64_t*>(values);
-  const unsigned log_radix = ntt.log_size() % 3;
+  const unsigned log_radix = (ntt.log_size() + 2) % 3 + 1;
   const unsigned log_len = ntt.log_size() - log_radix;
   const unsigned shift = Ntt::shift_exponent(residue, log_len);
-  if (log_radix == 0) first_levels<1>(shift, in, count, ntt.size(), out);
   if (log_radix == 1) first_levels<2>(shift, in, count, ntt.size(), out);
   if (log_radix == 2) first_levels<4>(shift, in, count, ntt.size(), out);
+  if (log_radix == 3) first_levels<8>(shift, in, count, ntt.size(), out);
   transform_blocks(ntt, residue, log_len, 0, size_t{1} << log_radix, wanted, out);
 }
 

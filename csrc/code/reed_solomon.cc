@@ -59,19 +59,19 @@ void ReedSolomon::encode(const F* coeffs, F* codeword) const {
 }
 
 void ReedSolomon::encode_columns(std::span<const F> coeffs, std::span<const uint32_t> columns,
-                                 F* symbols) const {
+                                 std::span<F> scratch, F* symbols) const {
   if (coeffs.size() > degree_bound_) throw std::invalid_argument("ReedSolomon: too many coefficients");
   if (!std::is_sorted(columns.begin(), columns.end())) throw std::invalid_argument("ReedSolomon: unsorted");
   if (!columns.empty() && columns.back() >= length()) throw std::out_of_range("ReedSolomon: column");
-  std::vector<F> values(size_t{1} << log_coset_);
+  if (scratch.size() != scratch_size()) throw std::invalid_argument("ReedSolomon: scratch");
   std::vector<uint32_t> positions;
   for (size_t q = 0; q < columns.size();) {
     const unsigned k = columns[q] >> log_coset_;
     positions.clear();
     for (size_t r = q; r < columns.size() && columns[r] >> log_coset_ == k; ++r)
       positions.push_back(columns[r] - (k << log_coset_));
-    encode_coset(k, coeffs.data(), coeffs.size(), values.data(), Wanted(positions));
-    for (const uint32_t i : positions) symbols[q++] = values[i];
+    encode_coset(k, coeffs.data(), coeffs.size(), scratch.data(), Wanted(positions));
+    for (const uint32_t i : positions) symbols[q++] = scratch[i];
   }
 }
 
@@ -80,11 +80,11 @@ std::vector<Ext<D>> ReedSolomon::encode_at(std::span<const Ext<D>> coeffs,
                                            std::span<const uint32_t> columns) const {
   std::vector<uint32_t> sorted(columns.begin(), columns.end());
   std::sort(sorted.begin(), sorted.end());
-  std::vector<F> plane(coeffs.size()), values(sorted.size());
+  std::vector<F> plane(coeffs.size()), values(sorted.size()), scratch(scratch_size());
   std::vector<Ext<D>> symbols(columns.size());
   for (int d = 0; d < D; ++d) {
     std::transform(coeffs.begin(), coeffs.end(), plane.begin(), [d](const Ext<D>& x) { return x.c[d]; });
-    encode_columns(plane, sorted, values.data());
+    encode_columns(plane, sorted, scratch, values.data());
     for (size_t q = 0; q < columns.size(); ++q) {
       const auto at = std::lower_bound(sorted.begin(), sorted.end(), columns[q]);
       symbols[q].c[d] = values[static_cast<size_t>(at - sorted.begin())];

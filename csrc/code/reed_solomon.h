@@ -41,9 +41,11 @@ class ReedSolomon {
   // does not overlap coeffs. Safe to call from many threads.
   void encode(const F* coeffs, F* codeword) const;
 
-  // symbols[q] = c(point(columns[q])), for about half the work of encode where columns are few. columns are
-  // sorted and each < length().
-  void encode_columns(std::span<const F> coeffs, std::span<const uint32_t> columns, F* symbols) const;
+  // symbols[q] = c(point(columns[q])), for less than half the work of encode where columns are few. columns are
+  // sorted and each < length(). `scratch` holds 2^log_coset elements.
+  void encode_columns(std::span<const F> coeffs, std::span<const uint32_t> columns, std::span<F> scratch,
+                      F* symbols) const;
+  size_t scratch_size() const { return size_t{1} << log_coset_; }
 
   // The same for a codeword over E; the columns in any order, repeats allowed. coeffs holds at most
   // degree_bound() coefficients.

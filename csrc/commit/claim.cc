@@ -76,20 +76,6 @@ CombinedFunctional<D> CombinedFunctional<D>::combine(std::span<const Claim<D>> c
 }
 
 template <int D>
-Ext<D> CombinedFunctional<D>::evaluate(std::span<const Ext<D>> column_point,
-                                       std::span<const Ext<D>> block_point) const {
-  const Vec<D> columns = eq_vector<D>(column_point);
-  const Vec<D> blocks = eq_vector<D>(block_point);
-  Ext<D> total;
-  for (const Group& g : groups) {
-    Ext<D> sum;
-    for (size_t k = 0; k < g.blocks.size(); ++k) sum += g.coefficients[k] * blocks[g.blocks[k]];
-    total += sum * inner_product<D>(g.low.data(), columns.data(), kBlock);
-  }
-  return total;
-}
-
-template <int D>
 Vec<D> CombinedFunctional<D>::block_weights(std::span<const Ext<D>> column_point, size_t blocks) const {
   const Vec<D> columns = eq_vector<D>(column_point);
   Vec<D> out(blocks);
@@ -100,6 +86,107 @@ Vec<D> CombinedFunctional<D>::block_weights(std::span<const Ext<D>> column_point
   return out;
 }
 
+namespace {
+
+// Terms at one point of the columns and the blocks.
+template <int D>
+class TermEvaluator {
+ public:
+  TermEvaluator(std::span<const Ext<D>> column_point, std::span<const Ext<D>> block_point)
+      : columns_(eq_vector<D>(column_point)),
+        low_bits_(std::min<size_t>(block_point.size(), kLowBits)),
+        low_(eq_vector<D>(block_point.first(low_bits_))),
+        high_(eq_vector<D>(block_point.subspan(low_bits_))) {}
+
+  Ext<D> evaluate(const Term<D>& term) {
+    Ext<D> total;
+    for (uint32_t i = 0; i < term.view.rows; ++i) {
+      const auto [lo, hi] = term.range(i);
+      if (lo >= hi) continue;
+      const Ext<D> row = evaluate_row(term, i, lo, hi);
+      total += term.leaves ? row : row * (*term.rows)[i];
+    }
+    return total * term.coefficient;
+  }
+
+ private:
+  Ext<D> evaluate_row(const Term<D>& term, size_t row, uint32_t lo, uint32_t hi) {
+    const size_t base = row * term.view.row_blocks();
+    const size_t first = term.first_block + base;
+    const Ext<D>* high = term.leaves ? term.leaves->high.data() + term.leaf_base + base : term.cols->high.data();
+    // Whole blocks under one low vector share its value.
+    const bool shared = term.leaves != nullptr || term.cols->low.size() == 1;
+    Ext<D> whole, rest;            // of all blocks
+    Ext<D> whole_here, rest_here;  // of those that share the high part of their number
+    size_t here = (first + lo / kBlock) >> low_bits_;
+    const auto leave = [&] {
+      if (shared) whole += whole_here * high_[here];
+      rest += rest_here * high_[here];
+      whole_here = rest_here = Ext<D>::zero();
+    };
+    for (size_t jb = lo / kBlock; jb * kBlock < hi; ++jb) {
+      const size_t start = jb * kBlock, number = first + jb;
+      if (number >> low_bits_ != here) {
+        leave();
+        here = number >> low_bits_;
+      }
+      const size_t from = lo > start ? lo - start : 0, to = std::min<size_t>(hi - start, kBlock);
+      const Ext<D> block = high[jb] * low_[number & (low_.size() - 1)];
+      if (shared && from == 0 && to == kBlock) {
+        whole_here += block;
+        continue;
+      }
+      const Vec<D>& sums = prefix(term.leaves ? term.leaves->low : term.cols->low_of(jb));
+      rest_here += block * (sums[to] - sums[from]);
+    }
+    leave();
+    if (shared) rest += whole * prefix(term.leaves ? term.leaves->low : term.cols->low[0])[kBlock];
+    return rest;
+  }
+
+  // Prefix sums of low[j] * columns[j].
+  const Vec<D>& prefix(const Vec<D>& low) {
+    if (&low == last_) return *last_sums_;
+    auto [at, fresh] = sums_.try_emplace(&low);
+    if (fresh) {
+      at->second.resize(kBlock + 1);
+      for (size_t j = 0; j < kBlock; ++j) at->second[j + 1] = at->second[j] + low[j] * columns_[j];
+    }
+    last_ = &low;
+    last_sums_ = &at->second;
+    return at->second;
+  }
+
+  // eq of a block's number is the product of two tables' entries, so that neither is large.
+  static constexpr size_t kLowBits = 10;
+  Vec<D> columns_;
+  size_t low_bits_;
+  Vec<D> low_, high_;
+  std::map<const Vec<D>*, Vec<D>> sums_;
+  const Vec<D>* last_ = nullptr;
+  const Vec<D>* last_sums_ = nullptr;
+};
+
+}  // namespace
+
+template <int D>
+Ext<D> evaluate_claims(std::span<const Claim<D>> claims, const Ext<D>& gamma,
+                       std::span<const Ext<D>> column_point, std::span<const Ext<D>> block_point) {
+  TermEvaluator<D> terms(column_point, block_point);
+  Ext<D> total, scale = Ext<D>::one();
+  for (const Claim<D>& claim : claims) {
+    Ext<D> sum;
+    for (const Term<D>& term : claim.terms) sum += terms.evaluate(term);
+    total += sum * scale;
+    scale *= gamma;
+  }
+  return total;
+}
+
+template Ext<2> evaluate_claims(std::span<const Claim<2>>, const Ext<2>&, std::span<const Ext<2>>,
+                                std::span<const Ext<2>>);
+template Ext<3> evaluate_claims(std::span<const Claim<3>>, const Ext<3>&, std::span<const Ext<3>>,
+                                std::span<const Ext<3>>);
 template struct CombinedFunctional<2>;
 template struct CombinedFunctional<3>;
 

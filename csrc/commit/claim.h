@@ -117,12 +117,19 @@ struct CombinedFunctional {
 
   static CombinedFunctional combine(std::span<const Claim<D>> claims, const Ext<D>& gamma);
 
-  // sum over blocks of (sum over groups of low_g(column_point) * coefficient) * eq(block_point, block)
-  Ext<D> evaluate(std::span<const Ext<D>> column_point, std::span<const Ext<D>> block_point) const;
-  // The same before the last step: the weight of each block once the columns are bound.
+  // The weight of each block once the columns are bound.
   Vec<D> block_weights(std::span<const Ext<D>> column_point, size_t blocks) const;
 };
 
+// The extension of all claims combined, at a point: the same weights, added up without being kept.
+template <int D>
+Ext<D> evaluate_claims(std::span<const Claim<D>> claims, const Ext<D>& gamma,
+                       std::span<const Ext<D>> column_point, std::span<const Ext<D>> block_point);
+
+extern template Ext<2> evaluate_claims(std::span<const Claim<2>>, const Ext<2>&, std::span<const Ext<2>>,
+                                       std::span<const Ext<2>>);
+extern template Ext<3> evaluate_claims(std::span<const Claim<3>>, const Ext<3>&, std::span<const Ext<3>>,
+                                       std::span<const Ext<3>>);
 extern template struct CombinedFunctional<2>;
 extern template struct CombinedFunctional<3>;
 

@@ -10,11 +10,11 @@ namespace assay {
 // A row of C = 2^log_columns cells is the low coefficients of a polynomial of degree < C + random, which is
 // evaluated on cosets * 2^log_coset points.
 struct CodeParams {
-  uint32_t log_columns = 16;
+  uint32_t log_columns = 17;
   uint32_t random = 1U << 15;
-  uint32_t log_coset = 17;
-  uint32_t cosets = 3;
-  uint32_t queries = 194;
+  uint32_t log_coset = 18;
+  uint32_t cosets = 2;
+  uint32_t queries = 216;
 
   uint64_t columns() const { return uint64_t{1} << log_columns; }
   uint64_t message() const { return columns() + random; }

@@ -15,17 +15,25 @@ constexpr size_t kPrgBlock = 64;
 
 template <class Use>
 void with_cells(const SlotCells& slot, Use use) {
+  const Held held = slot.data.hold();
   switch (slot.type) {
     case CellType::kInt16:
-      use(static_cast<const int16_t*>(slot.data));
+      use(static_cast<const int16_t*>(held.get()));
       break;
     case CellType::kInt32:
-      use(static_cast<const int32_t*>(slot.data));
+      use(static_cast<const int32_t*>(held.get()));
       break;
     case CellType::kInt64:
-      use(static_cast<const int64_t*>(slot.data));
+      use(static_cast<const int64_t*>(held.get()));
       break;
   }
+}
+
+// Keeps a part's cells where they are while its rows are gone through, so that a file is mapped once for all.
+std::vector<Held> hold_cells(const PartCells& part) {
+  std::vector<Held> held;
+  for (const SlotCells& s : part.slots) held.push_back(s.data.hold());
+  return held;
 }
 
 // The slots that have blocks in [begin, end) of their part.
@@ -49,12 +57,15 @@ void transpose(std::span<const F> rows, size_t n, size_t length, std::span<F> co
 
 void row_coefficients(const CodeParams& code, const PartCells& part, size_t part_index, size_t row,
                       const PrgKey& key, std::span<F> out) {
-  std::fill(out.begin(), out.end(), F::zero());
+  std::fill_n(out.begin(), code.columns(), F::zero());
   const size_t begin = row * code.row_blocks();
   for_slots(part, begin, begin + code.row_blocks(), [&](const SlotCells& s, size_t from, size_t to) {
     with_cells(s, [&](const auto* cells) {
       const size_t in = (from - s.first_block) * kBlock, at = (from - begin) * kBlock;
-      for (size_t k = 0; k < (to - from) * kBlock; ++k) out[at + k] = F::from_i64(cells[in + k]);
+      for (size_t k = 0; k < (to - from) * kBlock; ++k) {
+        const auto cell = static_cast<int64_t>(cells[in + k]);  // below 2^62: no cell is p or more
+        out[at + k] = F(static_cast<uint64_t>(cell) + (cell < 0 ? kModulus : 0));
+      }
     });
   });
   Prg prg(key, row_stream(part_index, row));
@@ -63,11 +74,19 @@ void row_coefficients(const CodeParams& code, const PartCells& part, size_t part
 
 namespace {
 
+// Memory of this thread that rows are worked on in: to take it anew for each row would cost more than its
+// arithmetic.
+std::span<F> scratch(std::vector<F>& memory, size_t n) {
+  if (memory.size() < n) memory.resize(n);
+  return std::span(memory).first(n);
+}
+thread_local std::vector<F> row_memory, codeword_memory;
+
 // Encodes rows [first, first + n) of a part to words, one codeword after another.
 void encode_rows(const CodeParams& code, const ReedSolomon& rs, const PartCells& part, size_t part_index,
                  const PrgKey& key, size_t first, size_t n, F* words) {
   parallel_for(n, 1, [&](size_t begin, size_t end) {
-    std::vector<F> coefficients(code.message());
+    const std::span<F> coefficients = scratch(row_memory, code.message());
     for (size_t i = begin; i < end; ++i) {
       row_coefficients(code, part, part_index, first + i, key, coefficients);
       rs.encode(coefficients.data(), words + i * code.length());
@@ -100,6 +119,7 @@ std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index
 std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                                  size_t part_index, const PrgKey& key, const CodewordSink& sink,
                                  bool want_codeword) {
+  const auto held = hold_cells(part);
   ColumnHasher hasher(code.length());
   const size_t batch = std::min<size_t>(kBatchRows, part.rows);
   Buffer<F> words(batch * code.length());
@@ -116,6 +136,7 @@ std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, 
 
 std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                                  size_t part_index, const PrgKey& key, Buffer<F>& keep) {
+  const auto held = hold_cells(part);
   ColumnHasher hasher(code.length());
   for (size_t row = 0; row < part.rows; row += kBatchRows) {
     const size_t n = std::min<size_t>(kBatchRows, part.rows - row);
@@ -128,12 +149,15 @@ std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, 
 
 std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                             size_t part_index, const PrgKey& key, std::span<const uint32_t> columns) {
+  const auto held = hold_cells(part);
   std::vector<F> out(columns.size() * part.rows);
   parallel_for(part.rows, 1, [&](size_t begin, size_t end) {
-    std::vector<F> coefficients(code.message()), symbols(columns.size());
+    const std::span<F> coefficients = scratch(row_memory, code.message());
+    const std::span<F> codeword = scratch(codeword_memory, rs.scratch_size());
+    std::vector<F> symbols(columns.size());
     for (size_t row = begin; row < end; ++row) {
       row_coefficients(code, part, part_index, row, key, coefficients);
-      rs.encode_columns(coefficients, columns, symbols.data());
+      rs.encode_columns(coefficients, columns, codeword, symbols.data());
       for (size_t q = 0; q < columns.size(); ++q) out[q * part.rows + row] = symbols[q];
     }
   });
@@ -150,37 +174,37 @@ std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t 
   return {from, from + kSaltSize};
 }
 
-void ProverCommitment::commit(const ReedSolomon& rs, size_t keep_bytes) {
+void ProverCommitment::commit(const ReedSolomon& rs) {
   std::vector<std::vector<Digest>> digests(parts_.size());
-  kept_.clear();
   size_t most_rows = 0;
-  for (const PartCells& part : parts_) {
-    const size_t symbols = part.rows * code_.length();
-    const bool keep = symbols * sizeof(F) <= keep_bytes;
-    kept_.emplace_back(keep ? symbols : 0);
-    if (keep) keep_bytes -= symbols * sizeof(F);
-    most_rows = std::max<size_t>(most_rows, part.rows);
-  }
+  for (const PartCells& part : parts_) most_rows = std::max<size_t>(most_rows, part.rows);
   // Parts of a few rows go side by side; in larger ones the rows do.
   const size_t side_by_side = most_rows < kBatchRows ? 1 : parts_.size();
   parallel_for(parts_.size(), side_by_side, [&](size_t begin, size_t end) {
-    for (size_t p = begin; p < end; ++p)
-      digests[p] = kept_[p].size() != 0 ? part_digests(code_, rs, parts_[p], p, key_, kept_[p])
-                                        : part_digests(code_, rs, parts_[p], p, key_);
+    for (size_t p = begin; p < end; ++p) digests[p] = part_digests(code_, rs, parts_[p], p, keys_[p]);
   });
-  tree_.emplace(leaf_digests(digests));
-  root_ = tree_->root();
+  LeafHasher leaves(code_.length());
+  for (const auto& part : digests) leaves.absorb(part);
+  tree_.emplace(leaves.finish());
 }
 
-void ProverCommitment::use_leaves(std::span<const Digest> leaves) {
-  if (!tree_) root_ = MerkleTree({leaves.begin(), leaves.end()}).root();
-  tree_.reset();
-  leaves_ = leaves;
+std::vector<Digest> ProverCommitment::add_part(const ReedSolomon& rs, PartCells part, const PrgKey& key,
+                                               size_t keep_bytes) {
+  const size_t symbols = part.rows * code_.length(), index = parts_.size();
+  add_part(std::move(part), key);
+  if (symbols * sizeof(F) > keep_bytes) return part_digests(code_, rs, parts_.back(), index, key);
+  kept_.back() = Buffer<F>(symbols);
+  return part_digests(code_, rs, parts_.back(), index, key, kept_.back());
 }
 
-void ProverCommitment::restore(std::vector<Digest> leaves, std::vector<std::span<const Digest>> digests) {
+void ProverCommitment::add_part(PartCells part, const PrgKey& key) {
+  parts_.push_back(std::move(part));
+  keys_.push_back(key);
+  kept_.resize(parts_.size());
+}
+
+void ProverCommitment::restore(std::vector<Digest> leaves, std::vector<ByteSource> digests) {
   tree_.emplace(std::move(leaves));
-  root_ = tree_->root();
   digests_ = std::move(digests);
 }
 
@@ -195,22 +219,38 @@ std::vector<F> ProverCommitment::columns_of(const ReedSolomon& rs, size_t part,
     return out;
   }
   if (codewords_.empty() || codewords_[part].empty())
-    return part_columns(code_, rs, parts_[part], part, key_, columns);
-  for (size_t q = 0; q < columns.size(); ++q)
-    for (size_t row = 0; row < rows; row += kBatchRows) {
-      const size_t n = std::min(kBatchRows, rows - row);
-      const size_t at = row * code_.length() + columns[q] * n;
-      std::memcpy(&out[q * rows + row], codewords_[part].data() + at * sizeof(F), n * sizeof(F));
-    }
+    return part_columns(code_, rs, parts_[part], part, keys_[part], columns);
+  const Held held = codewords_[part].hold();
+  const auto* stored = static_cast<const uint8_t*>(held.get());
+  const auto for_batches = [&](const auto& use) {
+    parallel_for(columns.size(), 16, [&](size_t begin, size_t end) {
+      for (size_t q = begin; q < end; ++q)
+        for (size_t row = 0; row < rows; row += kBatchRows) {
+          const size_t n = std::min(kBatchRows, rows - row);
+          use(q * rows + row, stored + (row * code_.length() + columns[q] * n) * sizeof(F), n * sizeof(F));
+        }
+    });
+  };
+  for_batches([](size_t, const uint8_t* from, size_t bytes) { expect_reading(from, bytes); });
+  for_batches([&](size_t to, const uint8_t* from, size_t bytes) { std::memcpy(&out[to], from, bytes); });
   return out;
 }
 
 std::vector<uint8_t> ProverCommitment::open_columns(const ReedSolomon& rs, const std::vector<bool>& opened,
-                                                    std::span<const uint32_t> columns) const {
+                                                    std::span<const uint32_t> columns,
+                                                    const std::function<void(size_t)>& begin) const {
   const size_t parts = parts_.size();
   std::vector<std::vector<F>> values(parts);
-  for (size_t p = 0; p < parts; ++p)
-    if (opened[p] || digests_.empty()) values[p] = columns_of(rs, p, columns);
+  std::vector<std::vector<Digest>> known(parts);  // of parts that are not opened
+  for (size_t p = 0; p < parts; ++p) {
+    if (begin) begin(p);
+    if (opened[p] || digests_.empty()) {
+      values[p] = columns_of(rs, p, columns);
+      continue;
+    }
+    const Held held = digests_[p].hold();
+    for (const uint32_t column : columns) known[p].push_back(static_cast<const Digest*>(held.get())[column]);
+  }
   std::vector<uint8_t> out;
   const auto put = [&](const void* data, size_t n) {
     const auto* bytes = static_cast<const uint8_t*>(data);
@@ -219,11 +259,11 @@ std::vector<uint8_t> ProverCommitment::open_columns(const ReedSolomon& rs, const
   for (size_t q = 0; q < columns.size(); ++q)
     for (size_t p = 0; p < parts; ++p) {
       if (values[p].empty()) {
-        put(digests_[p][columns[q]].data(), sizeof(Digest));
+        put(known[p][q].data(), sizeof(Digest));
         continue;
       }
       const size_t rows = parts_[p].rows;
-      const auto salt = column_salt(key_, p, columns[q]);
+      const auto salt = column_salt(keys_[p], p, columns[q]);
       if (opened[p]) {
         put(&values[p][q * rows], rows * sizeof(F));
         put(salt.data(), salt.size());
@@ -236,8 +276,7 @@ std::vector<uint8_t> ProverCommitment::open_columns(const ReedSolomon& rs, const
       const Digest d = hash.finish();
       put(d.data(), d.size());
     }
-  const auto siblings = tree_ ? tree_->open(columns) : MerkleTree({leaves_.begin(), leaves_.end()}).open(columns);
-  for (const Digest& d : siblings) put(d.data(), d.size());
+  for (const Digest& d : tree_->open(columns)) put(d.data(), d.size());
   return out;
 }
 
@@ -358,12 +397,13 @@ Vec<D> combine_rows(const Stack& stack, std::span<const ProverCommitment* const>
   const CodeParams& code = stack.code();
   Vec<D> u(code.message());
   const size_t row_blocks = code.row_blocks();
-  // Each thread owns a range of column blocks, so nothing is shared.
-  parallel_for(row_blocks, std::max<size_t>(1, row_blocks / 64), [&](size_t begin, size_t end) {
-    for (size_t c = 0; c < commitments.size(); ++c)
-      for (size_t p = 0; p < commitments[c]->parts().size(); ++p) {
-        if (!stack.commitments()[c].opened[p]) continue;
-        const PartCells& part = commitments[c]->parts()[p];
+  for (size_t c = 0; c < commitments.size(); ++c)
+    for (size_t p = 0; p < commitments[c]->parts().size(); ++p) {
+      if (!stack.commitments()[c].opened[p]) continue;
+      const PartCells& part = commitments[c]->parts()[p];
+      const auto held = hold_cells(part);
+      // Each thread owns a range of column blocks, so nothing is shared.
+      parallel_for(row_blocks, std::max<size_t>(1, row_blocks / 64), [&](size_t begin, size_t end) {
         for (const SlotCells& s : part.slots)
           with_cells(s, [&]<class T>(const T* cells) {
             const size_t last = s.first_block + s.blocks;
@@ -385,8 +425,8 @@ Vec<D> combine_rows(const Stack& stack, std::span<const ProverCommitment* const>
                                     u.data() + (from - row * row_blocks) * kBlock);
             }
           });
-      }
-  });
+      });
+    }
   return u;
 }
 
@@ -399,12 +439,12 @@ void add_random_rows(const Stack& stack, std::span<const ProverCommitment* const
     for (size_t p = 0; p < commitments[c]->parts().size(); ++p) {
       if (!stack.commitments()[c].opened[p]) continue;
       const size_t first = stack.first_row(c, p);
-      parallel_for(commitments[c]->parts()[p].rows, 4, [&](size_t begin, size_t end) {
+      parallel_for(commitments[c]->parts()[p].rows, 16, [&](size_t begin, size_t end) {
         std::vector<F> random(code.random);
         Vec<D> mine(code.random);
         for (size_t row = begin; row < end; ++row) {
-          Prg(commitments[c]->key(), row_stream(p, row)).fill_field(random);
-          for (size_t k = 0; k < random.size(); ++k) mine[k] += rows[first + row] * random[k];
+          Prg(commitments[c]->key(p), row_stream(p, row)).fill_field(random);
+          add_multiple<D>(random.data(), random.size(), rows[first + row], mine.data());
         }
         const std::scoped_lock lock(mutex);
         for (size_t k = 0; k < mine.size(); ++k) u[code.columns() + k] += mine[k];
@@ -461,7 +501,9 @@ class ReductionProver final : public RoundProver<D> {
 template <int D>
 void send_combination(ProverChannel<D>& channel, const Stack& stack,
                       std::span<const ProverCommitment* const> commitments,
-                      const ClaimList<D, Ext<D>>& claims, const OpeningMask<D>* mask) {
+                      const ClaimList<D, Ext<D>>& claims, const OpeningMask<D>* mask,
+                      const std::function<void(const char*)>& begin) {
+  if (begin) begin("reduce");
   const Ext<D> gamma = channel.challenge("opening.gamma");
   const auto functional = CombinedFunctional<D>::combine(claims.claims, gamma);
   const auto slots = stacked_slots(stack, commitments);
@@ -480,6 +522,7 @@ void send_combination(ProverChannel<D>& channel, const Stack& stack,
     const Ext<D> rho = channel.challenge("opening.rho");
     for (Ext<D>& weight : rows) weight *= rho;
   }
+  if (begin) begin("combine");
   Vec<D> u = combine_rows<D>(stack, commitments, rows);
   add_random_rows<D>(stack, commitments, rows, u);
   if (mask != nullptr)
@@ -488,8 +531,10 @@ void send_combination(ProverChannel<D>& channel, const Stack& stack,
 }
 
 template void send_combination<2>(ProverChannel<2>&, const Stack&, std::span<const ProverCommitment* const>,
-                                  const ClaimList<2, Ext<2>>&, const OpeningMask<2>*);
+                                  const ClaimList<2, Ext<2>>&, const OpeningMask<2>*,
+                                  const std::function<void(const char*)>&);
 template void send_combination<3>(ProverChannel<3>&, const Stack&, std::span<const ProverCommitment* const>,
-                                  const ClaimList<3, Ext<3>>&, const OpeningMask<3>*);
+                                  const ClaimList<3, Ext<3>>&, const OpeningMask<3>*,
+                                  const std::function<void(const char*)>&);
 
 }  // namespace assay

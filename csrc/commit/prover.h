@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "code/reed_solomon.h"
 #include "commit/claim.h"
+#include "commit/prover_source.h"
 #include "commit/stack.h"
 #include "hash/chacha.h"
 #include "hash/column_hasher.h"
@@ -19,7 +20,7 @@ struct SlotCells {
   size_t first_block = 0;  // within the part
   size_t blocks = 0;
   CellType type = CellType::kInt32;
-  const void* data = nullptr;
+  ByteSource data;
 };
 struct PartCells {
   uint32_t rows = 0;
@@ -56,37 +57,41 @@ std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const
 std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key);
 std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t column);
 
-// A commitment to all parts at hand. Digests of parts are given (long-lived commitments keep them) or
-// recomputed from the cells when columns are opened.
+// A commitment to all parts at hand, or to parts that come one after another. Digests of parts are given
+// (long-lived commitments keep them) or recomputed from the cells when columns are opened.
 class ProverCommitment {
  public:
+  // To parts that share the key of their secret randomness.
   ProverCommitment(std::string name, const CodeParams& code, std::vector<PartCells> parts, const PrgKey& key)
-      : name_(std::move(name)), code_(code), parts_(std::move(parts)), key_(key) {}
+      : name_(std::move(name)), code_(code), parts_(std::move(parts)), keys_(parts_.size(), key) {}
+  ProverCommitment(std::string name, const CodeParams& code) : name_(std::move(name)), code_(code) {}
 
-  // Encodes and hashes everything. Codewords of up to so many bytes stay in memory until the opening; the
-  // columns of others are encoded again.
-  void commit(const ReedSolomon& rs, size_t keep_bytes = 0);
-  // Uses what an earlier commit() left: the leaf digests, and per part the digests of its columns.
-  void restore(std::vector<Digest> leaves, std::vector<std::span<const Digest>> digests);
+  // Encodes and hashes everything.
+  void commit(const ReedSolomon& rs);
+  // Another part with a key of its own: encodes it, and returns the digests of its columns. A codeword of at
+  // most `keep_bytes` stays in memory until the opening; the columns of others are encoded again.
+  std::vector<Digest> add_part(const ReedSolomon& rs, PartCells part, const PrgKey& key, size_t keep_bytes);
+  // The same for a part whose digests are known already.
+  void add_part(PartCells part, const PrgKey& key);
+  // Uses the leaves over all parts, and what an earlier commit() left of each part, if at hand: the digests of
+  // its columns.
+  void restore(std::vector<Digest> leaves, std::vector<ByteSource> digests);
   // Answers column queries of a part from its stored codeword: the batches of CodewordSink one after another.
-  void set_codeword(size_t part, std::span<const uint8_t> columns) {
+  void set_codeword(size_t part, ByteSource columns) {
     codewords_.resize(parts_.size());
-    codewords_[part] = columns;
+    codewords_[part] = std::move(columns);
   }
 
   const std::string& name() const { return name_; }
   const std::vector<PartCells>& parts() const { return parts_; }
-  const PrgKey& key() const { return key_; }
-  // Leaves that someone else keeps, of a commitment just made or made by an earlier run; the tree is built when
-  // columns are opened.
-  void use_leaves(std::span<const Digest> leaves);
+  const PrgKey& key(size_t part) const { return keys_[part]; }
+  const Digest& root() const { return tree_->root(); }
+  std::span<const Digest> leaves() const { return tree_->leaves(); }
 
-  const Digest& root() const { return root_; }
-  std::span<const Digest> leaves() const { return tree_ ? tree_->leaves() : leaves_; }
-
-  // The bytes OpeningVerifier::read_columns reads.
+  // The bytes OpeningVerifier::read_columns reads. `begin` is told of each part before it is gone through.
   std::vector<uint8_t> open_columns(const ReedSolomon& rs, const std::vector<bool>& opened,
-                                    std::span<const uint32_t> columns) const;
+                                    std::span<const uint32_t> columns,
+                                    const std::function<void(size_t part)>& begin = {}) const;
 
  private:
   std::vector<F> columns_of(const ReedSolomon& rs, size_t part, std::span<const uint32_t> columns) const;
@@ -94,29 +99,31 @@ class ProverCommitment {
   std::string name_;
   CodeParams code_;
   std::vector<PartCells> parts_;
-  PrgKey key_;
-  Digest root_{};
-  std::optional<MerkleTree> tree_;                   // or, built when it is needed, from
-  std::span<const Digest> leaves_;
-  std::vector<std::span<const Digest>> digests_;     // per part; empty: recompute
-  std::vector<std::span<const uint8_t>> codewords_;  // stored, per part
-  std::vector<Buffer<F>> kept_;                      // in memory, per part, row by row
+  std::vector<PrgKey> keys_;  // per part
+  std::optional<MerkleTree> tree_;
+  std::vector<ByteSource> digests_;    // per part; empty: recompute
+  std::vector<ByteSource> codewords_;  // stored, per part
+  std::vector<Buffer<F>> kept_;        // in memory, per part, row by row
 };
 
 template <int D>
 class OpeningMask;
 
-// The prover of OpeningVerifier::receive_combination; without a mask if the proof does not hide.
+// The prover of OpeningVerifier::receive_combination; without a mask if the proof does not hide. `begin` is told
+// of its two steps: "reduce", "combine".
 template <int D>
 void send_combination(ProverChannel<D>& channel, const Stack& stack,
                       std::span<const ProverCommitment* const> commitments,
-                      const ClaimList<D, Ext<D>>& claims, const OpeningMask<D>* mask);
+                      const ClaimList<D, Ext<D>>& claims, const OpeningMask<D>* mask,
+                      const std::function<void(const char* step)>& begin = {});
 
 extern template void send_combination<2>(ProverChannel<2>&, const Stack&,
                                          std::span<const ProverCommitment* const>,
-                                         const ClaimList<2, Ext<2>>&, const OpeningMask<2>*);
+                                         const ClaimList<2, Ext<2>>&, const OpeningMask<2>*,
+                                         const std::function<void(const char*)>&);
 extern template void send_combination<3>(ProverChannel<3>&, const Stack&,
                                          std::span<const ProverCommitment* const>,
-                                         const ClaimList<3, Ext<3>>&, const OpeningMask<3>*);
+                                         const ClaimList<3, Ext<3>>&, const OpeningMask<3>*,
+                                         const std::function<void(const char*)>&);
 
 }  // namespace assay

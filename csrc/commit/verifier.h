@@ -90,9 +90,9 @@ class OpeningVerifier {
     shape.rho.assign(kLogBlock + stack_.block_bits(), nullptr);
     const auto end = verify_sumchecks<Channel>(channel_, "", std::span(&shape, 1), {total});
     v_ = channel_.receive("opening.value", kOpening);
-    const auto functional = CombinedFunctional<D>::combine(claims.claims, gamma);
     const std::span<const Ext<D>> point(end.point);
-    const Ext<D> b = functional.evaluate(point.first(kLogBlock), point.subspan(kLogBlock));
+    const Ext<D> b =
+        evaluate_claims<D>(claims.claims, gamma, point.first(kLogBlock), point.subspan(kLogBlock));
     channel_.require_zero(end.claims[0] - v_ * b, "opening.reduction", kOpening,
                           "the claims do not reduce to the opened value");
     return end.point;

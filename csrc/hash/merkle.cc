@@ -123,22 +123,43 @@ Digest leaf_digest(std::span<const Digest> parts) {
   return hash.finish();
 }
 
-std::vector<Digest> leaf_digests(std::span<const std::vector<Digest>> parts) {
-  check(!parts.empty(), "leaf_digests: no parts");
-  const size_t columns = parts.front().size();
-  for (const auto& part : parts) check(part.size() == columns, "leaf_digests: parts of different lengths");
-
+void LeafHasher::absorb(std::span<const Digest> part) {
+  check(part.size() == states_.size(), "LeafHasher: one digest a leaf");
+  if (parts_++ % 2 == 0) {
+    pending_.assign(part.begin(), part.end());
+    return;
+  }
   constexpr size_t kTogether = 64;
-  std::vector<Digest> out(columns);
-  parallel_for(columns, kTogether, [&](size_t begin, size_t end) {
-    std::vector<Digest> gathered(kTogether * parts.size());
+  parallel_for(states_.size(), kTogether, [&](size_t begin, size_t end) {
+    std::array<Digest, 2 * kTogether> blocks;
     for (size_t j = begin; j < end; j += kTogether) {
       const size_t count = std::min(kTogether, end - j);
-      for (size_t p = 0; p < parts.size(); ++p) {
-        for (size_t l = 0; l < count; ++l) gathered[l * parts.size() + p] = parts[p][j + l];
+      for (size_t l = 0; l < count; ++l) {
+        blocks[2 * l] = pending_[j + l];
+        blocks[2 * l + 1] = part[j + l];
       }
-      sha256_tagged_many(digest_bytes(std::span(gathered).first(count * parts.size())),
-                         parts.size() * sizeof(Digest), kLeafTag, std::span(out).subspan(j, count));
+      sha256_compress_many(std::span(states_).subspan(j, count), blocks.front().data(), kSha256Block);
+    }
+  });
+}
+
+std::vector<Digest> LeafHasher::finish() const {
+  check(parts_ != 0, "LeafHasher: no parts");
+  const size_t held = parts_ % 2 * sizeof(Digest);
+  std::vector<Digest> out(states_.size());
+  constexpr size_t kTogether = 16;
+  parallel_for(out.size(), kTogether, [&](size_t begin, size_t end) {
+    std::array<Sha256State, kTogether> states;
+    std::array<Sha256Tail, kTogether> tails;
+    for (size_t j = begin; j < end; j += kTogether) {
+      const size_t count = std::min(kTogether, end - j);
+      std::copy_n(states_.begin() + static_cast<std::ptrdiff_t>(j), count, states.begin());
+      for (size_t l = 0; l < count; ++l) {
+        if (held != 0) std::copy_n(pending_[j + l].begin(), held, tails[l].begin());
+        tails[l][held] = kLeafTag;
+      }
+      sha256_finish_many({states.data(), count}, {tails.data(), count}, held + 1,
+                         parts_ * sizeof(Digest) + 1, std::span(out).subspan(j, count));
     }
   });
   return out;

@@ -22,8 +22,23 @@ inline constexpr uint8_t kInnerTag = 0x03;
 
 // SHA-256(parts concatenated || 0x01).
 Digest leaf_digest(std::span<const Digest> parts);
-// leaf j from parts[0][j], parts[1][j], ...; all parts of one length. In parallel.
-std::vector<Digest> leaf_digests(std::span<const std::vector<Digest>> parts);
+
+// All leaves at once, from the digests of one part after another. Between parts a leaf keeps a 32-byte state and
+// at most one digest, so the parts need not be held together.
+class LeafHasher {
+ public:
+  explicit LeafHasher(size_t leaves) : states_(leaves, kSha256Initial) {}
+
+  // part[j] is the next digest of leaf j.
+  void absorb(std::span<const Digest> part);
+  // leaf_digest of what each leaf has taken in.
+  std::vector<Digest> finish() const;
+
+ private:
+  std::vector<Sha256State> states_;
+  std::vector<Digest> pending_;  // of the last part, while their number is odd
+  uint64_t parts_ = 0;
+};
 
 class MerkleTree {
  public:

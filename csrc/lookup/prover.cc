@@ -1,6 +1,7 @@
 #include "lookup/prover.h"
 
 #include <mutex>
+#include <optional>
 
 #include "base/math.h"
 #include "base/parallel.h"
@@ -30,8 +31,10 @@ Level<D> parents(Level<D>& below) {
   const Planes<D> p = ones ? Planes<D>{} : below.p.view();
   parallel_for(pairs, kGrain, [&](size_t begin, size_t end) {
     const size_t n = 2 * (end - begin);
-    if (ones) fraction_layer_ones<D>(q.at(2 * begin), n, po.at(begin), qo.at(begin));
-    else fraction_layer<D>(p.at(2 * begin), q.at(2 * begin), n, po.at(begin), qo.at(begin));
+    if (ones)
+      fraction_layer_ones<D>(q.at(2 * begin), n, po.at(begin), qo.at(begin));
+    else
+      fraction_layer<D>(p.at(2 * begin), q.at(2 * begin), n, po.at(begin), qo.at(begin));
   });
   if (even(pairs) != pairs) {
     up.p.set(pairs, up.missing);
@@ -49,137 +52,170 @@ std::vector<Level<D>> build(Fractions<D> leaves, size_t log_leaves) {
   return levels;
 }
 
-// The children of one layer, as four arrays that shrink from round to round; pb carries pb + lambda qb. The
-// two sets of buffers take turns, and serve every layer of the tree.
+// The children of one layer, as four arrays that shrink from round to round; pb carries pb + lambda qb.
+//
+// A round is one sweep in blocks of pairs: a block is taken from the level as the tree has it (before the
+// first binding) or from the arrays of the round before, bound at the last challenge, and added to the
+// round's sums while it is in the cache. eq is the product of a table over a block's pairs and one over
+// blocks. The two sets of arrays take turns, and serve every layer of the tree.
 template <int D>
 class Children {
  public:
   // For a tree whose lowest level has so many nodes, with numerators of their own or without.
   Children(size_t nodes, bool ones)
-      : front_(make(nodes / 2 + 1, ones)), back_(make(nodes / 4 + 2, ones)), eq_(1), eq_next_(1) {}
+      : front_(make(nodes / 4 + 2, ones)), back_(make(nodes / 8 + 2, ones)), eq_block_(kBlockPairs) {}
 
   void load(Level<D>& level, const Ext<D>& lambda) {
+    level_ = &level;
     n_ = level.q.size() / 2;
     lambda_ = lambda;
     missing_ = level.missing;
     ones_ = level.p.size() == 0;
-    use_front_ = true;
-    const Planes<D> q = level.q.view(), qa = array(kQa), qb = array(kQb);
-    parallel_for(n_, kGrain, [&](size_t begin, size_t end) {
-      for (int d = 0; d < D; ++d)
-        for (size_t i = begin; i < end; ++i) {
-          qa.c[d][i] = q.c[d][2 * i];
-          qb.c[d][i] = q.c[d][2 * i + 1];
-        }
-    });
-    if (ones_) return;
-    const Planes<D> p = level.p.view(), pa = array(kPa), pb = array(kPb);
-    parallel_for(n_, kGrain, [&](size_t begin, size_t end) {
-      for (int d = 0; d < D; ++d)
-        for (size_t i = begin; i < end; ++i) pa.c[d][i] = p.c[d][2 * i];
-      for (size_t i = begin; i < end; ++i) pb.set(i, p.get(2 * i + 1) + qb.get(i) * lambda);
-    });
+    if (ones_) mu_ = inverse(lambda);
+    use_front_ = false;
+    challenge_.reset();
   }
 
   // The current round's polynomial, eq factors of the variables from `rest` on included.
-  RoundEnds<D> round(std::span<const Ext<D>> rest, bool first) {
-    if (n_ % 2 == 1) append_missing();
-    if (first) {
-      if (eq_.size() < (size_t{1} << rest.size())) eq_ = PlaneBuffer<D>(size_t{1} << rest.size());
-      if (eq_next_.size() < (eq_.size() + 1) / 2) eq_next_ = PlaneBuffer<D>((eq_.size() + 1) / 2);
-      eq_planes<D>(rest, eq_.view());
-      eq_front_ = true;
-    } else {
-      drop_low_variable(size_t{1} << rest.size());
+  RoundEnds<D> round(std::span<const Ext<D>> rest) {
+    if (challenge_) {
+      n_ = (n_ + 1) / 2;
+      use_front_ = !use_front_;
     }
-    return sum(size_t{1} << rest.size());
+    const RoundEnds<D> sums = sweep(rest);
+    if (challenge_) level_ = nullptr;
+    return sums;
   }
 
-  void bind(const Ext<D>& r) {
-    const size_t pairs = n_ / 2;
-    for (int k = ones_ ? kQa : kPa; k <= kQb; ++k) {
-      const Planes<D> from = array(k);
-      use_front_ = !use_front_;
-      const Planes<D> to = array(k);
-      use_front_ = !use_front_;
-      parallel_for(pairs, kGrain, [&](size_t begin, size_t end) {
-        fold<D>(from.at(2 * begin), 2 * (end - begin), r, to.at(begin));
-      });
-    }
-    use_front_ = !use_front_;
-    n_ = pairs;
-  }
+  void bind(const Ext<D>& r) { challenge_ = r; }
 
   // pa, pb, qa, qb once everything is bound.
   std::array<Ext<D>, 4> values() {
-    const Ext<D> one = Ext<D>::one(), qa = array(kQa).get(0), qb = array(kQb).get(0);
-    if (ones_) return {one, one, qa, qb};
-    return {array(kPa).get(0), array(kPb).get(0) - qb * lambda_, qa, qb};
+    const Ext<D> one = Ext<D>::one();
+    std::array<Ext<D>, 4> x{one, one, {}, {}};
+    if (!challenge_) {
+      for (size_t i = 0; i < 2; ++i) {
+        if (!ones_) x[kPa + i] = level_->p.get(i);
+        x[kQa + i] = level_->q.get(i);
+      }
+      return x;
+    }
+    const Arrays from = source();
+    for (int k = first_array(); k <= kQb; ++k) {
+      const auto i = static_cast<size_t>(k);
+      const Ext<D> a = from[i].get(0);
+      x[i] = a + (from[i].get(1) - a) * *challenge_;
+    }
+    if (!ones_ && level_ == nullptr) x[kPb] -= x[kQb] * lambda_;
+    return x;
   }
 
  private:
   enum { kPa, kPb, kQa, kQb };
+  static constexpr unsigned kBlockBits = 7;
+  static constexpr size_t kBlockPairs = size_t{1} << kBlockBits;
   using Set = std::array<PlaneBuffer<D>, 4>;
+  using Arrays = std::array<Planes<D>, 4>;
 
   // Without numerators the lowest level needs none here, and the next one is half as long.
   static Set make(size_t n, bool ones) {
     const size_t numerators = ones ? n / 2 + 1 : n;
     return {PlaneBuffer<D>(numerators), PlaneBuffer<D>(numerators), PlaneBuffer<D>(n), PlaneBuffer<D>(n)};
   }
-  Planes<D> array(int k) { return (use_front_ ? front_ : back_)[static_cast<size_t>(k)].view(); }
-  Planes<D> eq() { return (eq_front_ ? eq_ : eq_next_).view(); }
+  static Set& scratch() {
+    thread_local Set set = make(4 * kBlockPairs, false);
+    return set;
+  }
+  static Arrays views(Set& set) { return {set[0].view(), set[1].view(), set[2].view(), set[3].view()}; }
+  int first_array() const { return ones_ ? kQa : kPa; }
+  static Arrays at(const Arrays& arrays, size_t offset) {
+    return {arrays[0].at(offset), arrays[1].at(offset), arrays[2].at(offset), arrays[3].at(offset)};
+  }
 
-  void append_missing() {
-    const Ext<D> one = Ext<D>::one();
-    array(kQa).set(n_, one);
-    array(kQb).set(n_, one);
-    if (!ones_) {
-      array(kPa).set(n_, missing_);
-      array(kPb).set(n_, missing_ + lambda_);
+  // Children [begin, end) of the level, into arrays of their own; pb as it is.
+  Arrays take_children(size_t begin, size_t end) {
+    const Arrays out = views(scratch());
+    const ConstPlanes<D> q = level_->q.view().at(2 * begin);
+    const size_t n = 2 * (std::min(end, level_->q.size() / 2) - begin);
+    split<D>(q, n, out[kQa], out[kQb]);
+    if (!ones_) split<D>(level_->p.view().at(2 * begin), n, out[kPa], out[kPb]);
+    if (begin + n / 2 < end) set_missing(out, n / 2, missing_);
+    return out;
+  }
+  // The arrays of the round before, when everything but one variable is bound.
+  Arrays source() {
+    if (level_ != nullptr) return take_children(0, 2);
+    return views(use_front_ ? front_ : back_);
+  }
+  void set_missing(const Arrays& arrays, size_t i, const Ext<D>& pb) {
+    arrays[kQa].set(i, Ext<D>::one());
+    arrays[kQb].set(i, Ext<D>::one());
+    if (ones_) return;
+    arrays[kPa].set(i, missing_);
+    arrays[kPb].set(i, pb);
+  }
+
+  // Elements [begin, end) of this round's arrays, an even number.
+  Arrays block(size_t begin, size_t end) {
+    const size_t stored = std::min(end, n_);
+    if (!challenge_) {
+      const Arrays out = take_children(begin, end);
+      if (!ones_) add_scaled<D, D>(out[kQb], end - begin, lambda_, out[kPb]);
+      return out;
     }
-    ++n_;
+    const Arrays out = at(views(use_front_ ? front_ : back_), begin);
+    const Arrays from = level_ != nullptr ? take_children(2 * begin, 2 * stored)
+                                          : at(views(use_front_ ? back_ : front_), 2 * begin);
+    const size_t n = stored - begin;
+    for (int k = first_array(); k <= kQb; ++k) {
+      const auto i = static_cast<size_t>(k);
+      fold<D>(from[i], 2 * n, *challenge_, out[i]);
+    }
+    if (level_ != nullptr && !ones_) add_scaled<D, D>(out[kQb], n, lambda_, out[kPb]);
+    if (stored < end) set_missing(out, n, missing_ + lambda_);
+    return out;
   }
 
-  // eq sums to one over a variable, so halves add up.
-  void drop_low_variable(size_t n) {
-    const Planes<D> from = eq();
-    eq_front_ = !eq_front_;
-    const Planes<D> to = eq();
-    parallel_for(n, kGrain, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) to.set(i, from.get(2 * i) + from.get(2 * i + 1));
-    });
-  }
-
-  RoundEnds<D> sum(size_t all_pairs) {
-    const size_t pairs = n_ / 2;
+  RoundEnds<D> sweep(std::span<const Ext<D>> rest) {
+    const size_t pairs = (n_ + 1) / 2, blocks = ceil_div(pairs, kBlockPairs);
+    const size_t low = std::min<size_t>(rest.size(), kBlockBits);
+    const Planes<D> weights = eq_block_.view();
+    eq_planes<D>(rest.first(low), weights);
+    const Vec<D> block_weights = eq_vector<D>(rest.subspan(low));
     RoundEnds<D> total{};
-    Ext<D> present;
     std::mutex mutex;
-    const Planes<D> pa = array(kPa), pb = array(kPb), qa = array(kQa), qb = array(kQb), weights = eq();
-    parallel_for(pairs, kGrain, [&](size_t begin, size_t end) {
-      const size_t n = 2 * (end - begin);
-      const auto part = ones_ ? fraction_round_ones<D>(qa.at(2 * begin), qb.at(2 * begin), lambda_,
-                                                       weights.at(begin), n)
-                              : fraction_round<D>(pa.at(2 * begin), pb.at(2 * begin), qa.at(2 * begin),
-                                                  qb.at(2 * begin), weights.at(begin), n);
-      Ext<D> weight;
-      if (pairs < all_pairs)
-        for (size_t i = begin; i < end; ++i) weight += weights.get(i);
+    parallel_for(blocks, kGrain / kBlockPairs, [&](size_t first, size_t last) {
+      RoundEnds<D> mine{};
+      for (size_t b = first; b < last; ++b) {
+        const size_t begin = 2 * b * kBlockPairs, end = std::min(2 * pairs, begin + 2 * kBlockPairs);
+        const Arrays a = block(begin, end);
+        const auto part = ones_ ? fraction_round_ones<D>(a[kQa], a[kQb], mu_, weights, end - begin)
+                                : fraction_round<D>(a[kPa], a[kPb], a[kQa], a[kQb], weights, end - begin);
+        mine.zero += block_weights[b] * part.zero;
+        mine.infinity += block_weights[b] * part.infinity;
+      }
       const std::scoped_lock lock(mutex);
-      total.zero += part.zero;
-      total.infinity += part.infinity;
-      present += weight;
+      total.zero += mine.zero;
+      total.infinity += mine.infinity;
     });
-    // A pair of missing nodes m/1 adds m + m + lambda, whatever the current variable; eq sums to one.
-    if (pairs < all_pairs) total.zero += (missing_ + missing_ + lambda_) * (Ext<D>::one() - present);
+    // The sum of the weights that were used; of all it is one.
+    Ext<D> present;
+    for (size_t b = 0; b < pairs / kBlockPairs; ++b) present += block_weights[b];
+    if (pairs % kBlockPairs != 0)
+      present += block_weights[blocks - 1] * sum<D, D>(weights, pairs % kBlockPairs);
+    if (ones_) total = {lambda_ * total.zero - mu_ * present, lambda_ * total.infinity};
+    // A pair of missing nodes m/1 adds m + m + lambda, whatever the current variable.
+    total.zero += (missing_ + missing_ + lambda_) * (Ext<D>::one() - present);
     return total;
   }
 
   Set front_, back_;
-  PlaneBuffer<D> eq_, eq_next_;
-  bool use_front_ = true, eq_front_ = true, ones_ = false;
-  Ext<D> lambda_, missing_;
-  size_t n_ = 0;
+  PlaneBuffer<D> eq_block_;
+  Level<D>* level_ = nullptr;  // until the first binding
+  bool use_front_ = false, ones_ = false;
+  Ext<D> lambda_, mu_, missing_;
+  std::optional<Ext<D>> challenge_;  // that the arrays of the round before are not yet bound at
+  size_t n_ = 0;                     // children of this round
 };
 
 // The sumcheck of one layer below a claim at `at`; returns its point.
@@ -187,7 +223,7 @@ template <int D>
 Vec<D> prove_layer(ProverChannel<D>& channel, Children<D>& children, const Vec<D>& at, Ext<D> claim) {
   Vec<D> point;
   for (size_t k = 0; k < at.size(); ++k) {
-    const RoundEnds<D> h = children.round(std::span(at).subspan(k + 1), k == 0);
+    const RoundEnds<D> h = children.round(std::span(at).subspan(k + 1));
     const Ext<D>& rho = at[k];
     const Ext<D> h1 = (claim - h.zero * (Ext<D>::one() - rho)) * inverse(rho);
     const Ext<D> slope = h1 - h.zero - h.infinity;
@@ -214,10 +250,9 @@ TreeProof<D> prove_fraction_tree(ProverChannel<D>& channel, Fractions<D> leaves,
   TreeProof<D> out{p * inverse_q, {}, {}, {}};
   for (const Ext<D>& x : {p, q, inverse_q, out.fraction}) channel.send("lookup.root", x);
   Children<D> children(levels.front().q.size(), levels.front().p.size() == 0);
-  while (!levels.empty()) {
+  for (; !levels.empty(); levels.pop_back()) {
     const Ext<D> lambda = channel.challenge("lookup.lambda");
     children.load(levels.back(), lambda);
-    levels.pop_back();
     const Vec<D> point = prove_layer(channel, children, out.point, p + q * lambda);
     const auto [pa, pb, qa, qb] = children.values();
     for (const Ext<D>& x : {pa, pb, qa, qb}) channel.send("lookup.node", x);

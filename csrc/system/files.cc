@@ -6,7 +6,7 @@ namespace assay {
 namespace {
 
 constexpr std::string_view kMagic = "ASSAY";
-constexpr uint32_t kVersion = 2;  // of both files
+constexpr uint32_t kVersion = 3;  // of both files
 constexpr uint64_t kHeadCap = 256;
 constexpr uint64_t kProofCaps[] = {kHeadCap, uint64_t{1} << 24, uint64_t{1} << 30};
 constexpr uint64_t kStatementCaps[] = {kHeadCap, uint64_t{1} << 24, uint64_t{1} << 30};
@@ -39,7 +39,7 @@ std::vector<Bytes> sections(Bytes file, std::string_view kind, std::span<const u
   require(file.size() >= kMagic.size() + kind.size() && starts_with(kMagic) && starts_with(kind),
           "format.kind", "this is another kind of file");
   require(in.remaining() >= sizeof(uint32_t), "format.truncated", "the file ends within its head");
-  require(in.u32() == kVersion, "format.version", "this program reads version 2");
+  require(in.u32() == kVersion, "format.version", "this program reads version 3");
   std::vector<Bytes> out;
   for (const uint64_t cap : caps) {
     require(in.remaining() >= sizeof(uint64_t), "format.truncated", "the file ends before a section");

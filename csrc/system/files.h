@@ -1,4 +1,4 @@
-// The two files of a verification, of version 2 [docs/spec/proof-format.md, docs/spec/files.md]: a proof, and
+// The two files of a verification, of version 3 [docs/spec/proof-format.md, docs/spec/files.md]: a proof, and
 // the statement that a client has written for itself.
 #pragma once
 

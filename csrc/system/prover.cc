@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstring>
+#include <future>
 
+#include "base/buffer.h"
 #include "base/parallel.h"
 #include "circuit/prover.h"
 #include "commit/prover_mask.h"
@@ -34,11 +36,11 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// The cells of a slot inside a prover's commitment.
+// The cells of a slot inside a prover's commitment; if they are in a file, somebody holds it meanwhile.
 const void* slot_data(const ProverCommitment& commitment, const Slot& slot) {
   for (const SlotCells& s : commitment.parts()[slot.part].slots)
     if (slot.first_block >= s.first_block && slot.first_block < s.first_block + s.blocks)
-      return static_cast<const uint8_t*>(s.data) +
+      return static_cast<const uint8_t*>(s.data.hold().get()) +
              (slot.first_block - s.first_block) * kBlock * cell_size(slot.type);
   throw NotProvable{"", slot.name, "its cells are not at hand"};
 }
@@ -81,6 +83,7 @@ class Multiplicities {
 struct SegmentCells {
   Witness witness;
   MappedFile file;
+  std::vector<Held> held;  // long-lived cells, while the segment is computed or proven
 };
 
 template <int D>
@@ -97,6 +100,8 @@ class ProofProver {
         channel_(transcript_),
         rs_(statement_.code.message(), statement_.code.log_coset, statement_.code.cosets),
         clock_(out_.seconds),
+        witness_("witness", statement_.code),
+        leaves_(rs_.length()),
         commitments_{&weights},
         counter_(plan) {
     commitments_.insert(commitments_.end(), boundaries.begin(), boundaries.end());
@@ -108,30 +113,39 @@ class ProofProver {
     channel_.send_bytes("ledger.counter",
                         {reinterpret_cast<const uint8_t*>(&options_.counter), sizeof options_.counter});
     const size_t segments = statement_.segments.size();
+    past_ = transcript_.fingerprint();
     for (size_t s = 0; s < segments; ++s) {
-      report("commit", s);
+      report("commit", s, segments);
       commit_segment(s);
     }
     commit_multiplicities();
+    if (writing_.valid()) writing_.get();
+    witness_.restore(std::exchange(leaves_, LeafHasher(0)).finish(), {});
+    commitments_.push_back(&witness_);
+    channel_.send_bytes("root", witness_.root());
+    clock_.lap("commit");
     if (statement_.hiding) commit_randomness();
     const Ext<D> alpha = channel_.challenge("lookup.alpha");
     const Ext<D> beta = channel_.challenge("lookup.beta");
     const Fingerprint<D> fp(alpha, beta);
     for (size_t s = 0; s < segments; ++s) {
-      report("prove", s);
-      if (!resume_segment(s, fp)) prove_segment(s, fp);
-      cells_[s].file.release();
+      report("prove", s, segments);
+      if (resume_segment(s, fp)) continue;
+      prove_segment(s, fp);
+      let_go(s);
     }
     prove_tables(fp);
-    report("open", segments);
-    send_combination<D>(channel_, plan_.stack(), commitments_, claims_, mask_ ? &*mask_ : nullptr);
+    send_combination<D>(channel_, plan_.stack(), commitments_, claims_, mask_ ? &*mask_ : nullptr,
+                        [this](const char* step) { report(step, 0, 1); });
     const size_t claims = claims_.claims.size();
     claims_ = {};
     clock_.lap("opening");
-    if (statement_.hiding)
+    if (statement_.hiding) {
+      report("constraints", 0, 1);
       answer_constraints(claims);
-    else
+    } else {
       require_bits(plan_.sizes(claims));
+    }
     clock_.lap("constraints");
     open_columns();
     clock_.lap("opening");
@@ -140,8 +154,8 @@ class ProofProver {
   }
 
  private:
-  void report(const char* step, size_t segment) const {
-    if (options_.progress) options_.progress(step, segment, statement_.segments.size());
+  void report(const char* step, size_t done, size_t of) const {
+    if (options_.progress) options_.progress(step, done, of);
   }
 
   // No other proof's: each has a seed of its own.
@@ -153,15 +167,24 @@ class ProofProver {
     return hash.finish();
   }
 
-  // Secret randomness of one commitment: fresh for each proof, and bound to everything absorbed so far.
-  // A part's cells are not absorbed when its key is drawn: they go into it, so that two parts never share one.
-  PrgKey derive_key(const PartCells& part = {}) {
-    const Digest prefix = transcript_.fingerprint();
+  // Secret randomness: fresh for each proof, and bound to everything absorbed so far.
+  PrgKey derive_key() const { return derive_key(transcript_.fingerprint(), {}); }
+
+  // Of a part of the witness: its cells are not absorbed yet, nor those of the parts before it, so they go into
+  // the key. Two parts never share one with different cells, or different cells before them.
+  PrgKey derive_key(const Digest& past, const PartCells& part) const {
+    std::vector<Digest> cells(part.slots.size());
+    parallel_for(cells.size(), 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        const SlotCells& s = part.slots[i];
+        const Held held = s.data.hold();
+        cells[i] = sha256({static_cast<const uint8_t*>(held.get()), s.blocks * kBlock * cell_size(s.type)});
+      }
+    });
     Sha256 hash;
     hash.update(seed_);
-    hash.update(prefix);
-    for (const SlotCells& s : part.slots)
-      hash.update({static_cast<const uint8_t*>(s.data), s.blocks * kBlock * cell_size(s.type)});
+    hash.update(past);
+    for (const Digest& d : cells) hash.update(d);
     return hash.finish();
   }
 
@@ -170,6 +193,7 @@ class ProofProver {
   void commit_segment(size_t s) {
     const Circuit& c = *statement_.segments[s].circuit;
     cells_.emplace_back();
+    hold_cells(s);
     if (!restore_cells(s)) {
       cells_[s].witness = evaluate_segment(s, c);
       check_boundaries(s, c);
@@ -189,34 +213,62 @@ class ProofProver {
     }
     out_.lookups += c.lookup_count();
     out_.committed_cells += c.witness_cells();
-    if (plan_.has_witness(s)) commit("witness of " + statement_.segments[s].name, std::move(part), s);
-    cells_[s].file.release();
+    if (plan_.has_witness(s)) commit(std::move(part), s);
+    let_go(s);
   }
 
-  void commit(std::string name, PartCells part, size_t segment) {
-    const PrgKey key = derive_key(part);
-    own_.push_back(std::make_unique<ProverCommitment>(std::move(name), statement_.code,
-                                                      std::vector<PartCells>{std::move(part)}, key));
-    ProverCommitment& made = *own_.back();
-    const std::string file = "leaves " + std::to_string(segment);
-    auto leaves = work_ ? work_->get(file, key) : std::nullopt;
-    if (!leaves) {
-      const size_t bytes = made.parts()[0].rows * rs_.length() * sizeof(F);
-      made.commit(rs_, keep_bytes_);
+  // What a segment reads of long-lived commitments stays mapped from here until it is let go.
+  void hold_cells(size_t s) {
+    const auto& tensors = statement_.segments[s].circuit->tensors;
+    for (size_t t = 0; t < tensors.size(); ++t)
+      if (const Slot* slot = plan_.slot(s, t); slot != nullptr)
+        for (const SlotCells& cells : long_lived(s, tensors[t]).parts()[slot->part].slots)
+          cells_[s].held.push_back(cells.data.hold());
+  }
+  // Views of them end with it; they may be mapped elsewhere when they are taken again.
+  void let_go(size_t s) {
+    const auto& tensors = statement_.segments[s].circuit->tensors;
+    for (size_t t = 0; t < tensors.size(); ++t)
+      if (TensorData& cells = cells_[s].witness.tensors[t];
+          plan_.slot(s, t) != nullptr && cells.data() == given(s, t, true).data)
+        cells = TensorData();
+    cells_[s].file.release();
+    cells_[s].held.clear();
+  }
+  void view_given(size_t s) {
+    auto& tensors = cells_[s].witness.tensors;
+    for (size_t t = 0; t < tensors.size(); ++t)
+      if (tensors[t].empty()) tensors[t] = TensorData(given(s, t, true));
+  }
+  const ProverCommitment& long_lived(size_t s, const Tensor& tensor) const {
+    return *commitments_[tensor.source == Source::kWeight ? 0
+                                                          : plan_.boundaries(statement_.segments[s].member)];
+  }
+
+  void commit(PartCells part, size_t segment) {
+    const PrgKey key = derive_key(past_, part);
+    past_ = sha256(key);
+    const std::string name = "digests " + std::to_string(segment);
+    if (const auto file = work_ ? work_->get(name, key) : std::nullopt) {
+      witness_.add_part(std::move(part), key);
+      leaves_.absorb({reinterpret_cast<const Digest*>(WorkFolder::content(*file).data()), rs_.length()});
+    } else {
+      const size_t bytes = part.rows * rs_.length() * sizeof(F);
+      std::vector<Digest> digests = witness_.add_part(rs_, std::move(part), key, keep_bytes_);
       keep_bytes_ -= std::min(keep_bytes_, bytes);
-      if (work_) {
-        const std::span piece(reinterpret_cast<const uint8_t*>(made.leaves().data()), made.leaves().size_bytes());
-        leaves = work_->put(file, key, std::span(&piece, 1));
-      }
+      leaves_.absorb(digests);
+      if (work_) keep_digests(name, key, std::move(digests));
     }
-    if (leaves) {
-      made.use_leaves({reinterpret_cast<const Digest*>(leaves->bytes().data()), rs_.length()});
-      leaves->release();
-      leaves_.push_back(std::move(*leaves));
-    }
-    commitments_.push_back(&made);
-    channel_.send_bytes("root", made.root());
     clock_.lap("commit");
+  }
+
+  // Beside what follows: one core writes while the others work.
+  void keep_digests(const std::string& name, const Digest& context, std::vector<Digest> digests) {
+    if (writing_.valid()) writing_.get();
+    writing_ = std::async(std::launch::async, [this, name, context, digests = std::move(digests)] {
+      const std::span piece(reinterpret_cast<const uint8_t*>(digests.data()), std::span(digests).size_bytes());
+      (void)work_->put(name, context, std::span(&piece, 1));
+    });
   }
 
   // The tensors of a segment that it fills itself, one after another in its file.
@@ -235,17 +287,16 @@ class ProofProver {
     for_own_tensors(s, [&](size_t t, const Tensor& tensor) {
       pieces.emplace_back(static_cast<const uint8_t*>(cells_[s].witness.tensors[t].data()), tensor_bytes(tensor));
     });
-    view_cells(s, work_->put("cells " + std::to_string(s), transcript_.fingerprint(), pieces));
+    view_cells(s, work_->put("cells " + std::to_string(s), past_, pieces));
   }
   bool restore_cells(size_t s) {
     if (!work_) return false;
-    auto file = work_->get("cells " + std::to_string(s), transcript_.fingerprint());
+    auto file = work_->get("cells " + std::to_string(s), past_);
     if (!file) return false;
     const Circuit& c = *statement_.segments[s].circuit;
     cells_[s].witness.tensors.resize(c.tensors.size());
     view_cells(s, std::move(*file));
-    for (size_t t = 0; t < c.tensors.size(); ++t)
-      if (cells_[s].witness.tensors[t].empty()) cells_[s].witness.tensors[t] = TensorData(given(s, t, true));
+    view_given(s);
     return true;
   }
   // Blocks are 256 bytes or more, so that every tensor starts on a cache line.
@@ -265,10 +316,8 @@ class ProofProver {
     if (tensor.source == Source::kWeight && !committed && replaced != options_.evaluate_with.end())
       return {tensor.type, replaced->second, tensor.shape};
     const size_t member = statement_.segments[s].member;
-    if (const Slot* slot = plan_.slot(s, t); slot != nullptr) {
-      const size_t from = tensor.source == Source::kWeight ? 0 : plan_.boundaries(member);
-      return {tensor.type, slot_data(*commitments_[from], *slot), tensor.shape};
-    }
+    if (const Slot* slot = plan_.slot(s, t); slot != nullptr)
+      return {tensor.type, slot_data(long_lived(s, tensor), *slot), tensor.shape};
     const Plan::Owner owner = plan_.owner(s, t);
     if (owner.segment != s)
       return {tensor.type, cells_[owner.segment].witness.tensors[owner.tensor].data(), tensor.shape};
@@ -304,6 +353,8 @@ class ProofProver {
                           plan_.slot(s, t) != nullptr
                               ? "the recorded boundary is not what the registered model computes"
                               : "two segments compute it differently"};
+      // A cheating prover stands by what it committed, as with weights.
+      if (plan_.slot(s, t) != nullptr) computed = TensorData(given(s, t, true));
     }
   }
 
@@ -314,12 +365,14 @@ class ProofProver {
     PartCells part;
     part.rows = plan_.multiplicities().rows(statement_.code);
     part.slots.push_back({0, plan_.table_blocks(), CellType::kInt32, counts_.data()});
-    commit("multiplicities", std::move(part), statement_.segments.size());
+    commit(std::move(part), statement_.segments.size());
   }
 
   // ---- pass 2 ----
 
   void prove_segment(size_t s, const Fingerprint<D>& fp) {
+    hold_cells(s);
+    view_given(s);
     const size_t before = channel_.bytes().size();
     const Digest context = transcript_.fingerprint();
     SegmentProver<D> prover(channel_, statement_.segments[s].name, *statement_.segments[s].circuit,
@@ -337,7 +390,7 @@ class ProofProver {
     if (!work_) return false;
     const auto file = work_->get("messages " + std::to_string(s), transcript_.fingerprint());
     if (!file) return false;
-    const auto messages = file->content();
+    const auto messages = WorkFolder::content(*file);
     Reader reader(messages);
     ReplayChannel<D> replay(transcript_, reader, channel_.pads());
     SegmentVerifier<ReplayChannel<D>> verifier(replay, statement_.segments[s].name,
@@ -422,8 +475,11 @@ class ProofProver {
       own = transcript.challenge_indices("tableau.columns", tableau_->shape().queries,
                                          tableau_->shape().length());
     if (options_.reveal) options_.reveal(columns);
+    size_t parts = 0, done = 0;
+    for (const ProverCommitment* c : commitments_) parts += c->parts().size();
     for (size_t c = 0; c < commitments_.size(); ++c)
-      channel_.append(commitments_[c]->open_columns(rs_, plan_.stack().commitments()[c].opened, columns));
+      channel_.append(commitments_[c]->open_columns(rs_, plan_.stack().commitments()[c].opened, columns,
+                                                    [&](size_t) { report("columns", done++, parts); }));
     if (!tableau_) return;
     channel_.append(mask_->open_columns(columns));
     channel_.append(tableau_->open_columns(own));
@@ -445,17 +501,24 @@ class ProofProver {
   ReedSolomon rs_;
   ProveResult out_;
   Stopwatch clock_;
+  ProverCommitment witness_;  // of all segments, and the multiplicities
+  LeafHasher leaves_;         // over its parts so far
+  Digest past_{};             // all that the next part follows from, in pass 1
   std::vector<const ProverCommitment*> commitments_;
-  std::vector<std::unique_ptr<ProverCommitment>> own_;
   std::optional<OpeningMask<D>> mask_;  // both in hiding proofs alone
   std::optional<TableauProver<D>> tableau_;
   std::optional<WorkFolder> work_;
+  std::future<void> writing_;  // waits for its task when it goes, so it comes after all that the task uses
   std::vector<SegmentCells> cells_;
-  std::vector<MappedFile> leaves_;
   Multiplicities counter_;
   std::vector<int32_t> counts_;
   size_t keep_bytes_ = options_.keep_codeword_bytes;
   ClaimList<D, Ext<D>> claims_;
+};
+
+// Scratch memory is kept while a proof is made, and no longer.
+struct ReleaseMemory {
+  ~ReleaseMemory() { memory::release(); }
 };
 
 }  // namespace
@@ -463,6 +526,7 @@ class ProofProver {
 ProveResult prove_body(const Plan& plan, const ProverCommitment& weights,
                        std::span<const ProverCommitment* const> boundaries, const PrgKey& seed,
                        const ProveOptions& options) {
+  const ReleaseMemory at_the_end;
   if (plan.statement().degree == 2) return ProofProver<2>(plan, weights, boundaries, seed, options).prove();
   return ProofProver<3>(plan, weights, boundaries, seed, options).prove();
 }

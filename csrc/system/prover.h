@@ -31,8 +31,9 @@ struct ProveOptions {
   // memory, and a run with the same seed, statement and counter goes on after the last segment that was finished.
   // Empty: all in memory.
   std::filesystem::path work;
-  // Told of each segment before its commitment ("commit") and its proof ("prove"), and of the opening ("open").
-  std::function<void(const char* step, size_t segment, size_t of)> progress;
+  // Told how much of a step is done before it goes on: "commit" and "prove" of each segment; of the opening
+  // "reduce", "combine", "constraints" (hiding), and "columns" of each part.
+  std::function<void(const char* step, size_t done, size_t of)> progress;
   // Called with each segment's witness before it is committed, to change cells of it: for tests and
   // demonstrations of how a cheating prover is rejected (self_check off; else never called).
   std::function<void(size_t segment, Witness&)> corrupt;

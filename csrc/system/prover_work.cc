@@ -1,7 +1,6 @@
 #include "system/prover_work.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,24 +47,6 @@ class Descriptor {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) {
-  const Descriptor file(path, O_RDONLY);
-  const auto size = static_cast<size_t>(file.status().st_size);
-  if (size == 0) return;
-  void* at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
-  if (at == MAP_FAILED) fail(path);
-  data_ = static_cast<const uint8_t*>(at);
-  size_ = size;
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
-}
-
-void MappedFile::release() const {
-  if (data_ != nullptr) ::madvise(const_cast<uint8_t*>(data_), size_, MADV_DONTNEED);
-}
-
 WorkFolder::WorkFolder(std::filesystem::path path, const Digest& key) : path_(std::move(path)), key_(key) {
   if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) fail(path_);
   const struct stat found = Descriptor(path_, O_RDONLY | O_DIRECTORY).status();
@@ -99,9 +80,9 @@ std::optional<MappedFile> WorkFolder::get(const std::string& name, const Digest&
   if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(path_ / name, missing))) return {};
   MappedFile file(path_ / name);
   if (file.bytes().size() < sizeof(Digest)) return {};
-  const auto content = file.content();
-  const Digest expected = code(name, context, std::span(&content, 1));
-  if (!std::equal(expected.begin(), expected.end(), file.bytes().subspan(content.size()).begin())) return {};
+  const auto kept = content(file);
+  const Digest expected = code(name, context, std::span(&kept, 1));
+  if (!std::equal(expected.begin(), expected.end(), file.bytes().subspan(kept.size()).begin())) return {};
   return file;
 }
 

@@ -16,35 +16,10 @@
 #include <string>
 #include <vector>
 
+#include "commit/prover_source.h"
 #include "hash/sha256.h"
 
 namespace assay {
-
-// A file mapped read-only.
-class MappedFile {
- public:
-  MappedFile() = default;
-  explicit MappedFile(const std::filesystem::path& path);  // throws std::system_error
-  ~MappedFile();
-  MappedFile(MappedFile&& other) noexcept { swap(other); }
-  MappedFile& operator=(MappedFile&& other) noexcept {
-    swap(other);
-    return *this;
-  }
-  std::span<const uint8_t> bytes() const { return {data_, size_}; }
-  // Without the code at its end.
-  std::span<const uint8_t> content() const { return bytes().first(size_ - sizeof(Digest)); }
-  // The pages need not stay in memory; they come back when they are read.
-  void release() const;
-
- private:
-  void swap(MappedFile& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-  }
-  const uint8_t* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 class WorkFolder {
  public:
@@ -57,6 +32,10 @@ class WorkFolder {
   MappedFile put(const std::string& name, const Digest& context, Pieces pieces) const;
   // The file of an earlier run, if its code is right.
   std::optional<MappedFile> get(const std::string& name, const Digest& context) const;
+  // What was put, without the code at the end.
+  static std::span<const uint8_t> content(const MappedFile& file) {
+    return file.bytes().first(file.bytes().size() - sizeof(Digest));
+  }
 
  private:
   Digest code(const std::string& name, const Digest& context, Pieces pieces) const;

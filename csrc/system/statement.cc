@@ -179,11 +179,12 @@ std::vector<const LongLived*> Plan::long_lived() const {
   return out;
 }
 
-// Order: weights, the recorded boundaries of each member, the witness of each segment that has one,
-// multiplicities.
+// Order: weights, the recorded boundaries of each member, and what this proof commits to: a part for the witness
+// of each segment that has one, and one for the multiplicities.
 void Plan::build_stack() {
   const CodeParams& code = statement_->code;
   std::vector<CommitmentShape> shapes;
+  std::vector<uint32_t> witness_rows;
   for (const LongLived* c : long_lived())
     shapes.push_back({c->name, c->part_rows, std::vector<bool>(c->part_rows.size())});
   size_t recorded = 1;
@@ -193,11 +194,12 @@ void Plan::build_stack() {
     for (size_t t = 0; t < slots_[s].size(); ++t)
       if (slots_[s][t] != nullptr)
         shapes[commitment_of(segment, t)].opened[slots_[s][t]->part] = true;
-    witness_commitment_.push_back(shapes.size());
-    if (has_witness(s))
-      shapes.push_back({"witness of " + segment.name, {witness_[s].rows(code)}, {true}});
+    witness_part_.push_back(witness_rows.size());
+    if (has_witness(s)) witness_rows.push_back(witness_[s].rows(code));
   }
-  shapes.push_back({"multiplicities", {multiplicities_.rows(code)}, {true}});
+  witness_rows.push_back(multiplicities_.rows(code));
+  std::vector<bool> all(witness_rows.size(), true);
+  shapes.push_back({"witness", std::move(witness_rows), std::move(all)});
   uint64_t rows = 0;
   for (const CommitmentShape& c : shapes)
     for (size_t p = 0; p < c.part_rows.size(); ++p) rows += c.opened[p] ? c.part_rows[p] : 0;
@@ -219,13 +221,16 @@ void Plan::place_tensors() {
         continue;
       }
       const Owner at = owners_[s][t];
-      first.push_back(stack_->first_block(witness_commitment_[at.segment], 0) +
+      first.push_back(stack_->first_block(stack_->commitments().size() - 1, witness_part_[at.segment]) +
                       witness_[at.segment].first_block[at.tensor]);
     }
   }
 }
 
-size_t Plan::multiplicity_block() const { return stack_->first_block(stack_->commitments().size() - 1, 0); }
+size_t Plan::multiplicity_block() const {
+  const size_t last = stack_->commitments().size() - 1;
+  return stack_->first_block(last, stack_->commitments()[last].part_rows.size() - 1);
+}
 
 ProofSizes Plan::sizes(size_t claims, const TableauShape* tableau, size_t constraints) const {
   ProofSizes z;
@@ -295,6 +300,45 @@ uint64_t Plan::least_body_bytes() const {
                       uint64_t{code.queries} * stack_->rows());
 }
 
+namespace {
+
+// A table's keys are start, start + 1, ...: the extension of that column takes one step for each block.
+template <int D>
+Ext<D> key_value(const Table& t, const Vec<D>& low, std::span<const Ext<D>> high) {
+  // Of the cells of a whole block, and of those of the last one: their weights, and the weights times the place.
+  const auto sums = [&](size_t cells) {
+    std::array<Ext<D>, 2> s{};
+    for (size_t j = 0; j < cells; ++j) {
+      s[0] += low[j];
+      s[1] += low[j] * F(j);
+    }
+    return s;
+  };
+  const auto whole = sums(kBlock), last = sums(t.rows - (high.size() - 1) * kBlock);
+  Ext<D> total;
+  for (size_t b = 0; b < high.size(); ++b) {
+    const auto& [weight, places] = b + 1 < high.size() ? whole : last;
+    total += high[b] * (weight * F::from_i64(t.start + static_cast<int64_t>(b * kBlock)) + places);
+  }
+  return total;
+}
+
+// The other columns, each times its power of beta.
+template <int D>
+Ext<D> image_values(const Table& t, const Fingerprint<D>& fp, const Vec<D>& low, std::span<const Ext<D>> high) {
+  std::vector<int64_t> column(high.size() * kBlock);
+  Ext<D> total;
+  for (size_t k = 0; k < t.images.size(); ++k) {
+    std::copy(t.images[k].begin(), t.images[k].end(), column.begin());
+    Vec<D> sums(high.size());
+    dot_blocks<D, int64_t>(column.data(), high.size(), kBlock, low.data(), sums.data());
+    total += fp.beta[k + 1] * inner_product<D>(sums.data(), high.data(), high.size());
+  }
+  return total;
+}
+
+}  // namespace
+
 template <int D>
 Ext<D> table_denominator(std::span<const Table* const> tables, const Fingerprint<D>& fp,
                          const LeafWeights<D>& leaves) {
@@ -309,13 +353,8 @@ Ext<D> table_denominator(std::span<const Table* const> tables, const Fingerprint
       indicator += high[b] * leaves.low_prefix[std::min<size_t>(kBlock, t.rows - b * kBlock)];
     exists += indicator;
     total += indicator * (fp.alpha - Ext<D>(F(id)));
-    std::vector<int64_t> column(blocks * kBlock);
-    for (size_t k = 0; k < t.columns(); ++k) {
-      for (size_t r = 0; r < t.rows; ++r) column[r] = t.value(k, r);
-      Vec<D> sums(blocks);
-      dot_blocks<D, int64_t>(column.data(), blocks, kBlock, leaves.low.data(), sums.data());
-      total -= fp.beta[k] * inner_product<D>(sums.data(), high, blocks);
-    }
+    total -= fp.beta[0] * key_value<D>(t, leaves.low, {high, blocks});
+    if (!t.images.empty()) total -= image_values<D>(t, fp, leaves.low, {high, blocks});
     base += blocks;
   }
   return total + Ext<D>::one() - exists;

@@ -12,8 +12,8 @@
 
 namespace assay {
 
-inline constexpr std::string_view kHidingProtocol = "assay proof 2: sumcheck, LogUp-GKR, Ligero; hiding";
-inline constexpr std::string_view kPlainProtocol = "assay proof 2: sumcheck, LogUp-GKR, Ligero; not hiding";
+inline constexpr std::string_view kHidingProtocol = "assay proof 3: sumcheck, LogUp-GKR, Ligero; hiding";
+inline constexpr std::string_view kPlainProtocol = "assay proof 3: sumcheck, LogUp-GKR, Ligero; not hiding";
 
 // Where a tensor lies in a long-lived commitment.
 struct Slot {
@@ -124,7 +124,7 @@ class Plan {
   std::vector<std::map<std::string, Owner>> shared_;  // by member: boundary tensors of the proof
   std::vector<size_t> boundaries_;
   std::vector<std::vector<size_t>> first_block_;
-  std::vector<size_t> witness_commitment_;  // by segment; of none, anything
+  std::vector<size_t> witness_part_;  // by segment; of none, anything
   std::unique_ptr<Stack> stack_;
 };
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class Code:
     """A row of 2^log_columns cells and `random` secret symbols, on cosets * 2^log_coset points."""
 
-    log_columns: int = 16
+    log_columns: int = 17
     random: int = 1 << 15
-    log_coset: int = 17
-    cosets: int = 3
+    log_coset: int = 18
+    cosets: int = 2
     queries: int
 
     @property
@@ -69,7 +69,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Degree of the extension, bits that every proof must reach, queries at the default rate of 1/4."""
+    """Degree of the extension, bits that every proof must reach, queries at the default rate of 5/16."""
 
     name: str
     degree: int
@@ -78,15 +78,15 @@ class Profile:
 
     @property
     def code(self) -> Code:
-        """The default code: rate 1/4."""
+        """The default code: rate 5/16."""
         return Code(queries=self.queries)
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile(name="provable-128", degree=3, bits=128, queries=194),
-        Profile(name="provable-100", degree=2, bits=100, queries=152),
+        Profile(name="provable-128", degree=3, bits=128, queries=216),
+        Profile(name="provable-100", degree=2, bits=100, queries=170),
     )
 }
 DEFAULT = "provable-128"

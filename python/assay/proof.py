@@ -17,7 +17,7 @@ from assay import framing
 from assay.errors import VerificationError
 from assay.framing import FormatError, Kind
 
-VERSION = 2
+VERSION = 3
 HEAD_CAP = 256
 STATEMENT_CAP = 1 << 24
 BODY_CAP = 1 << 30

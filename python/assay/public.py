@@ -27,7 +27,7 @@ from assay.layout import MOST_PARTS, Layout, embedding_parts, weight_layout
 from assay.profiles import PROFILES, Code, Profile
 from assay.storage import read_file
 
-VERSION = 2
+VERSION = 3
 CAP = 16 << 20
 WEIGHT_RANGE = (-(1 << 15) + 1, (1 << 15) - 1)
 MOST_EPOCHS = 1 << 20

@@ -30,7 +30,7 @@ from assay.segments import Segment, embedding_rows, segments
 if TYPE_CHECKING:
     from assay import _core
 
-FORMAT = 2
+FORMAT = 3
 DISTANCE = (0,)
 MOST_MEMBERS = 256
 MOST_SEGMENTS = 1 << 12

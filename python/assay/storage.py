@@ -13,6 +13,8 @@ from typing import BinaryIO
 from assay.errors import RequestError, StorageError
 from assay.framing import name_of
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what the system says of a disk without room
+
 
 def read_file(path: Path, cap: int, what: str) -> bytes:
     """The bytes of a file named on the command line; at most `cap` of them."""
@@ -74,7 +76,7 @@ def storage_errors(path: Path, *, hint: str | None = None) -> Iterator[None]:
 
 def disk_error(path: Path, error: OSError, *, hint: str | None = None) -> StorageError:
     """The coded error for a failed write."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return StorageError("disk-full", f"the disk is full: cannot write {path}", hint=hint)
     return StorageError("cannot-write", f"cannot write {path}: {error.strerror or error}", hint=hint)
 

@@ -227,14 +227,14 @@ def test_every_check_was_reached() -> None:
 def test_the_check_values_of_the_specification() -> None:
     """docs/spec/protocol.md, section 3; docs/spec/commitment.md."""
     plain, t = (transcript.Transcript(b"abc", hiding=hiding) for hiding in (False, True))
-    assert plain.session_id.hex() == "786c712421920d366f509726e05e3d092bffa4c9b7b43d9271979ec77771e25a"
-    assert t.session_id.hex() == "e96455b433d054e167ba5e31c787992c650d04f97090940976073cffba20bd9d"
+    assert plain.session_id.hex() == "6f4f89a21acda4acc3313ff6e46fa2b23b25a36aaccde72f93bc0416cc1250b6"
+    assert t.session_id.hex() == "57e81396d4b55dc50964486d3fbd2cd80fec7fe29fc826984ad165ed70c0592a"
     t.frame(transcript.BYTES, "root", bytes(range(32)))
-    expected = (0xEC06B884AE859330, 0x4D338A2A04A8BD99, 0x0F961D02259C320D)
+    expected = (0x8F912D88E575C2AF, 0x185BD1E3BE035A35, 0x92EBE97083EC5912)
     assert t.challenge("lookup.alpha", 3).c == expected
-    assert t.indices("opening.columns", 5, 393216) == [134016, 153444, 251653, 331545, 344603]
-    points = [code_point(Code(queries=1), j) for j in (0, 1, 131072, 262147, 393215)]
-    assert points == [1, 18446744069414584320, 4294967295, 281474976645120, 8875867438959188569]
+    assert t.indices("opening.columns", 5, 524288) == [188448, 262321, 265116, 281985, 358697]
+    points = [code_point(Code(queries=1), j) for j in (0, 1, 262144, 262147, 524287)]
+    assert points == [1, 18446744069414584320, 4294967295, 65536, 4578918190856433210]
 
 
 @pytest.mark.parametrize("degree", [2, 3])

@@ -39,17 +39,15 @@ def external(b: Builder, name: str, rows: int, cols: int, bits: int = 16) -> Wir
 def first_circuit() -> bytes:
     b = Builder("attention")
     q, k, v = (external(b, n, r, c) for n, r, c in (("q", 12, 8), ("k", 6, 8), ("v", 6, 4)))
-    shape = AttentionShape(
-        kv_heads=2, group_size=2, window=2, score_shift=17, output_shift=44, rate=Fraction(1, 2048)
-    )
+    shape = AttentionShape(kv_heads=2, group_size=2, window=2, score_shift=17, rate=Fraction(1, 2048))
     attention(b, q, k, v, shape)
-    rope(b, "p", external(b, "x", 6, 8), angle_tables(b, 3, 8, 10000.0), heads=2, shift=15)
+    rope(b, "p", external(b, "x", 6, 8), angle_tables(b, 3, 8, 10000.0), heads=2)
     return b.finish()
 
 
 def second_circuit() -> bytes:
     b = Builder("norm")
-    rms_norm(b, "n", external(b, "y", 3, 6, 26), b.weight("gain", 1, 6), shift=43, bits=32, eps=7)
+    rms_norm(b, "n", external(b, "y", 3, 6, 26), b.weight("gain", 1, 6), root=40, shift=37, bits=32, eps=7)
     linear(b, "l", external(b, "z", 3, 4), b.weight("w", 5, 4), shift=9)
     return b.finish()
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/bytes.h"
+#include "base/cpu.h"
 #include "circuit/prover.h"
 #include "circuit/verifier.h"
 #include "circuits.h"
@@ -181,6 +182,139 @@ void check_sumchecks() {
 TEST(sumchecks) {
   check_sumchecks<2>();
   check_sumchecks<3>();
+}
+
+// A form over operands of all spreads, with every operand written out over the padded grid beside its table.
+template <int D>
+struct Grid {
+  size_t rows, cols;
+  typename GridProver<D>::Input in;
+  ProductForm<D> form;
+  std::vector<Vec<D>> cells;
+  size_t padded_cols, padded_rows;
+  Vec<D> eq;  // over the variables not yet bound, the current one included
+
+  Grid(Random& random, uint32_t r, uint32_t c, bool elements, bool by_rows, bool by_cols)
+      : rows(r), cols(c), padded_cols(size_t{1} << log2_ceil(c)), padded_rows(size_t{1} << log2_ceil(r)) {
+    in.rows = r;
+    in.cols = c;
+    in.degree = 3;
+    in.form.lambda = draw<D>(random);
+    in.rho_rows = draw_all<D>(random, by_rows ? log2_ceil(r) : 0);
+    in.rho_cols = draw_all<D>(random, by_cols ? log2_ceil(c) : 0);
+    for (const Spread spread : {Spread::kCells, Spread::kRows, Spread::kCols, Spread::kCells, Spread::kCells})
+      add_operand(random, spread, cells.size() == 3 ? 3 : 1, elements && cells.size() == 4);
+    in.form.polys = {{{F(3), {0, 1, 2}}, {F(5), {0}}, {-F(1), {0, 3, 4}}, {-F(1), {4}}},
+                     {{F(1), {1, 3}}, {F(2), {2, 4}}, {F(1), {3, 3}}, {F(1), {2, 2, 0}}}};
+    form = in.form;
+    const Vec<D> c_eq = by_cols ? eq_vector<D>(in.rho_cols) : Vec<D>(padded_cols, Ext<D>::one());
+    const Vec<D> r_eq = by_rows ? eq_vector<D>(in.rho_rows) : Vec<D>(padded_rows, Ext<D>::one());
+    for (const auto& y : r_eq)
+      for (const auto& x : c_eq) eq.push_back(x * y);
+  }
+  void add_operand(Random& random, Spread spread, uint32_t repeats, bool element) {
+    const size_t n = spread == Spread::kRows ? rows : cols;
+    const size_t lines = spread == Spread::kCells ? ceil_div(rows, repeats) : 1;
+    OperandTable<D> t{spread, Buffer<uint64_t>(element ? 0 : lines * even(n)), {}, repeats};
+    Vec<D> values;
+    for (size_t i = 0; i < lines; ++i)
+      for (size_t j = 0; j < even(n); ++j) {
+        const Ext<D> x = j == n ? Ext<D>() : element ? draw<D>(random) : Ext<D>(draw<D>(random).c[0]);
+        if (!element) t.base.data()[i * even(n) + j] = x.c[0].v;
+        if (j < n) values.push_back(x);
+      }
+    Vec<D>& all = cells.emplace_back(padded_rows * padded_cols);
+    // A value by rows belongs to the whole row and one by columns to the whole column.
+    for (size_t i = 0; i < (spread == Spread::kCols ? padded_rows : rows); ++i)
+      for (size_t j = 0; j < (spread == Spread::kRows ? padded_cols : cols); ++j)
+        all[i * padded_cols + j] =
+            values[spread == Spread::kRows ? i : i / repeats * (spread == Spread::kCells) * n + j];
+    if (element) t.ext = std::move(values);
+    in.tables.push_back(std::move(t));
+  }
+  // The form on line i of every operand, at x.
+  Ext<D> form_at(size_t i, F x) const {
+    Ext<D> total, power = Ext<D>::one();
+    for (const auto& poly : form.polys) {
+      for (const auto& m : poly) {
+        Ext<D> product = power * m.coefficient;
+        for (const uint32_t t : m.operands) {
+          const Vec<D>& v = cells[t];
+          product *= v[2 * i] + (v[2 * i + 1] - v[2 * i]) * x;
+        }
+        total += product;
+      }
+      power *= form.lambda;
+    }
+    return total;
+  }
+  // The sum with the current variable's eq factor left out.
+  Ext<D> round_at(F x, bool weighted) const {
+    Ext<D> total;
+    for (size_t i = 0; 2 * i < eq.size(); ++i)
+      total += (weighted ? eq[2 * i] + eq[2 * i + 1] : eq[2 * i]) * form_at(i, x);
+    return total;
+  }
+  Ext<D> sum() const {
+    Ext<D> total;
+    for (size_t i = 0; 2 * i < eq.size(); ++i)
+      total += eq[2 * i] * form_at(i, F(0)) + eq[2 * i + 1] * form_at(i, F(1));
+    return total;
+  }
+  void bind(const Ext<D>& r, bool weighted) {
+    for (Vec<D>& v : cells) {
+      for (size_t i = 0; 2 * i < v.size(); ++i) v[i] = v[2 * i] + (v[2 * i + 1] - v[2 * i]) * r;
+      v.resize(v.size() / 2);
+    }
+    for (size_t i = 0; 2 * i < eq.size(); ++i) eq[i] = weighted ? eq[2 * i] + eq[2 * i + 1] : eq[2 * i];
+    eq.resize(eq.size() / 2);
+  }
+};
+
+template <int D>
+void check_grid(Random& random, uint32_t rows, uint32_t cols, bool elements, bool by_rows, bool by_cols,
+                bool told) {
+  Grid<D> grid(random, rows, cols, elements, by_rows, by_cols);
+  const size_t col_bits = log2_ceil(cols), bits = col_bits + log2_ceil(rows);
+  const auto has_eq = [&](size_t k) { return k < col_bits ? by_cols : by_rows; };
+  if (told && bits > 0) grid.in.claim = grid.sum();
+  GridProver<D> prover(std::move(grid.in));
+  for (size_t k = 0; k < bits; ++k) {
+    const Vec<D> h = prover.round();
+    CHECK_EQ(h.size(), 4U);
+    for (uint64_t x = 0; x < h.size(); ++x) CHECK(h[x] == grid.round_at(F(x), has_eq(k)));
+    const Ext<D> r = draw<D>(random);
+    prover.bind(r);
+    grid.bind(r, has_eq(k));
+  }
+  for (uint32_t t = 0; t < grid.cells.size(); ++t) CHECK(prover.value(t) == grid.cells[t][0]);
+}
+
+template <int D>
+void check_grids() {
+  Random random(11);
+  for (const auto& [rows, cols] : std::vector<std::pair<uint32_t, uint32_t>>{{1, 1},
+                                                                             {1, 2},
+                                                                             {2, 1},
+                                                                             {1, 7},
+                                                                             {5, 1},
+                                                                             {3, 8},
+                                                                             {3, 9},
+                                                                             {4, 16},
+                                                                             {3, 130},
+                                                                             {1, 300},
+                                                                             {7, 257},
+                                                                             {2, 515},
+                                                                             {33, 17}})
+    for (const bool elements : {false, true})
+      for (int eq = 0; eq < 4; ++eq) check_grid<D>(random, rows, cols, elements, eq & 1, eq & 2, eq % 3 == 0);
+}
+TEST(grids) {
+  for (const bool portable : {true, false}) {
+    cpu::force_portable(portable);
+    check_grids<2>();
+    check_grids<3>();
+  }
 }
 
 // ---- Fraction tree ----
@@ -366,7 +500,7 @@ Claim<D> draw_claim(Random& random, const std::shared_ptr<const LeafWeights<D>>&
 template <int D>
 void check_combiner() {
   Random random(6);
-  constexpr unsigned kBits = 6;
+  constexpr unsigned kBits = 11;  // more than the low part of a number of a block
   auto leaves = std::make_shared<LeafWeights<D>>();
   *leaves = *leaf_weights<D>(draw_all<D>(random, kLogBlock + 5));
   for (int round = 0; round < 20; ++round) {
@@ -385,7 +519,7 @@ void check_combiner() {
     const Vec<D> eq_columns = eq_vector<D>(columns), eq_blocks = eq_vector<D>(blocks);
     Ext<D> expected;
     for (const auto& [at, w] : naive) expected += w * eq_blocks[at.first] * eq_columns[at.second];
-    CHECK(combined.evaluate(columns, blocks) == expected);
+    CHECK(evaluate_claims<D>(claims, gamma, columns, blocks) == expected);
     const Vec<D> bound = combined.block_weights(columns, size_t{1} << kBits);
     CHECK(inner_product<D>(bound.data(), eq_blocks.data(), bound.size()) == expected);
   }
@@ -536,9 +670,10 @@ struct WrongColumns {
       digests.push_back(hash.finish());
     }
     prover = std::make_unique<ProverCommitment>("word", code, std::vector<PartCells>{part}, key);
-    const std::vector<std::vector<Digest>> parts = {digests};
-    prover->restore(leaf_digests(parts), {digests});
-    prover->set_codeword(0, word);
+    LeafHasher leaves(code.length());
+    leaves.absorb(digests);
+    prover->restore(leaves.finish(), {digests.data()});
+    prover->set_codeword(0, word.data());
   }
 };
 

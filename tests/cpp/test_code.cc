@@ -117,14 +117,14 @@ TEST(encode_extreme_coefficients) {
 }
 
 TEST(encode_at_default_size) {
-  const ReedSolomon code(98304, 17, 3);
-  CHECK_EQ(code.length(), 393216u);
+  const ReedSolomon code(163840, 18, 2);
+  CHECK_EQ(code.length(), 524288u);
   Random random(3);
   const std::vector<F> coeffs = random.fields(code.degree_bound());
   const std::vector<F> codeword = encode(code, coeffs);
   CHECK(codeword == encode_portable(code, coeffs));
   for (const size_t j :
-       {size_t{0}, size_t{1}, size_t{131071}, size_t{131072}, size_t{300000}, size_t{393215}}) {
+       {size_t{0}, size_t{1}, size_t{262143}, size_t{262144}, size_t{400000}, size_t{524287}}) {
     CHECK_EQ(codeword[j], horner(coeffs, code.point(j)));
   }
 }

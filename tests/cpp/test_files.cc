@@ -30,7 +30,7 @@ void append_section(Bytes& out, std::span<const uint8_t> bytes) {
 Bytes framed(const std::string& kind, const std::vector<Bytes>& sections) {
   Bytes out;
   for (const char c : "ASSAY" + kind) out.push_back(static_cast<uint8_t>(c));
-  append<uint32_t>(out, 2);
+  append<uint32_t>(out, 3);
   for (const Bytes& s : sections) append_section(out, s);
   return out;
 }

@@ -442,7 +442,7 @@ TEST(merkle_of_the_usual_size) {
   set_threads(0);
 }
 
-TEST(leaf_digests_are_leaf_digest_of_each) {
+TEST(leaves_from_parts_one_after_another_are_leaf_digest_of_each) {
   on_all_paths([] {
     for (const size_t part_count : {1, 2, 3, 18}) {
       for (const size_t columns : {0, 1, 65, 200}) {
@@ -451,7 +451,9 @@ TEST(leaf_digests_are_leaf_digest_of_each) {
           parts.push_back(numbered_leaves(columns + p));
           parts.back().erase(parts.back().begin(), parts.back().begin() + p);
         }
-        const auto bulk = leaf_digests(parts);
+        LeafHasher hasher(columns);
+        for (const auto& part : parts) hasher.absorb(part);
+        const auto bulk = hasher.finish();
         CHECK_EQ(bulk.size(), columns);
         for (size_t j = 0; j < columns; ++j) {
           std::vector<Digest> own;
@@ -461,9 +463,8 @@ TEST(leaf_digests_are_leaf_digest_of_each) {
       }
     }
   });
-  const std::vector<std::vector<Digest>> uneven = {numbered_leaves(2), numbered_leaves(3)};
-  CHECK_THROWS(ProgrammerError, leaf_digests(uneven));
-  CHECK_THROWS(ProgrammerError, leaf_digests({}));
+  CHECK_THROWS(ProgrammerError, LeafHasher(2).absorb(numbered_leaves(3)));
+  CHECK_THROWS(ProgrammerError, (void)LeafHasher(2).finish());
   Bytes message = bytes_of("0123456789abcdef0123456789abcdef");
   Digest part;
   std::copy(message.begin(), message.end(), part.begin());

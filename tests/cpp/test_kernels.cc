@@ -277,6 +277,26 @@ TEST(inner_product_is_the_sum) {
   });
 }
 
+TEST(add_multiple_is_the_sum) {
+  Random random(13);
+  for_degrees([&]<int D>() {
+    for (const size_t n : kSizes) {
+      std::vector<F> values(n);
+      for (F& x : values) x = random.field();
+      if (n != 0) values[0] = F(kModulus - 1);
+      const std::vector<Ext<D>> start = random.exts<D>(n + 1);
+      const Ext<D> c = random.exts<D>(1)[0];
+      std::vector<Ext<D>> want = start;
+      for (size_t i = 0; i < n; ++i) want[i] += c * values[i];
+      on_both_paths([&] {
+        std::vector<Ext<D>> got = start;
+        add_multiple<D>(values.data(), n, c, got.data());
+        CHECK(got == want);
+      });
+    }
+  });
+}
+
 template <int D>
 void check_fraction_layer(const std::vector<Ext<D>>& p, const std::vector<Ext<D>>& q) {
   const size_t n = p.size();
@@ -353,7 +373,7 @@ void check_fraction_round(Random& random, size_t n) {
     Ext<D> sum;
     for (size_t i = 0; i < n / 2; ++i) {
       const Ext<D> a = line(qa, i, x), b = line(qb, i, x);
-      sum += eq[i] * (a + b + lambda * a * b);
+      sum += eq[i] * ((a + lambda) * (b + lambda));
     }
     return sum;
   });
@@ -370,6 +390,122 @@ TEST(fraction_round_gives_the_ends) {
   Random random(8);
   for_degrees([&]<int D>() {
     for (const size_t n : kEvenSizes) check_fraction_round<D>(random, n);
+  });
+}
+
+// Elements of F as one plane.
+struct BasePlane {
+  std::vector<uint64_t> words;
+  explicit BasePlane(const std::vector<F>& values) {
+    for (const F x : values) words.push_back(x.v);
+  }
+  Planes<1> view() {
+    Planes<1> p;
+    p.c[0] = words.data();
+    return p;
+  }
+};
+
+constexpr Node kNodes[] = {Node::kZero, Node::kOne, Node::kTwo, Node::kInfinity};
+
+template <class T>
+T line_at(const std::vector<T>& a, size_t i, Node node) {
+  const T slope = a[2 * i + 1] - a[2 * i];
+  switch (node) {
+    case Node::kZero:
+      return a[2 * i];
+    case Node::kOne:
+      return a[2 * i + 1];
+    case Node::kTwo:
+      return a[2 * i] + slope + slope;
+    case Node::kInfinity:
+      break;
+  }
+  return slope;
+}
+
+template <int D>
+void check_products(Random& random, size_t n) {
+  const std::vector<Ext<D>> a = random.exts<D>(n), b = random.exts<D>(n);
+  std::vector<F> x(n), y(n), product(n), base_sum(n);
+  std::vector<Ext<D>> ext_product(n), ext_sum(n);
+  Ext<D> total, base_total, weighted, base_weighted;
+  const Ext<D> r = random.exts<D>(1)[0];
+  for (size_t i = 0; i < n; ++i) {
+    x[i] = random.field();
+    y[i] = random.field();
+    product[i] = x[i] * y[i];
+    base_sum[i] = x[i] + y[i];
+    ext_product[i] = a[i] * b[i];
+    ext_sum[i] = a[i] + b[i];
+    total += a[i];
+    base_total += Ext<D>(x[i]);
+    weighted += a[i] * b[i];
+    base_weighted += a[i] * x[i];
+  }
+  on_both_paths([&] {
+    PlaneVector<D> as(a), bs(b), out(n);
+    BasePlane xs(x), ys(y), base_out{std::vector<F>(n)};
+    multiply<D>(as.view(), bs.view(), n, out.view());
+    CHECK(out.values() == ext_product && out.guards_hold());
+    multiply<1>(xs.view(), ys.view(), n, base_out.view());
+    CHECK(base_out.words == BasePlane(product).words);
+    CHECK_EQ((sum<D, D>(as.view(), n)), total);
+    CHECK_EQ((sum<D, 1>(xs.view(), n)), base_total);
+    CHECK_EQ((weighted_sum<D, D>(as.view(), bs.view(), n)), weighted);
+    CHECK_EQ((weighted_sum<D, 1>(as.view(), xs.view(), n)), base_weighted);
+    PlaneVector<D> scaled(b), base_scaled(b);
+    add_scaled<D, D>(as.view(), n, r, scaled.view());
+    add_scaled<D, 1>(xs.view(), n, r, base_scaled.view());
+    for (size_t i = 0; i < n; ++i) {
+      CHECK_EQ(scaled.view().get(i), b[i] + r * a[i]);
+      CHECK_EQ(base_scaled.view().get(i), b[i] + r * x[i]);
+    }
+    CHECK(scaled.guards_hold() && base_scaled.guards_hold());
+    add_to<D>(as.view(), n, bs.view());
+    CHECK(bs.values() == ext_sum && bs.guards_hold());
+    add_to<1>(xs.view(), n, ys.view());
+    CHECK(ys.words == BasePlane(base_sum).words);
+    multiply<D>(as.view(), as.view(), n, as.view());  // in place
+    for (size_t i = 0; i < n; ++i) CHECK_EQ(as.view().get(i), a[i] * a[i]);
+  });
+}
+
+template <int D>
+void check_lines(Random& random, size_t n) {
+  const std::vector<Ext<D>> a = random.exts<D>(n);
+  const Ext<D> r = random.exts<D>(1)[0];
+  std::vector<F> x(n);
+  for (F& v : x) v = random.field();
+  on_both_paths([&] {
+    PlaneVector<D> as(a), out(n / 2);
+    BasePlane xs(x), base_out{std::vector<F>(n / 2)};
+    for (const Node node : kNodes) {
+      at_node<D>(as.view(), n, node, out.view());
+      at_node<1>(xs.view(), n, node, base_out.view());
+      for (size_t i = 0; i < n / 2; ++i) {
+        CHECK_EQ(out.view().get(i), line_at(a, i, node));
+        CHECK_EQ(base_out.words[i], line_at(x, i, node).v);
+      }
+      CHECK(out.guards_hold());
+    }
+    PlaneVector<D> odd(n / 2);
+    split<D>(as.view(), n, out.view(), odd.view());
+    for (size_t i = 0; i < n / 2; ++i)
+      CHECK(out.view().get(i) == a[2 * i] && odd.view().get(i) == a[2 * i + 1]);
+    CHECK(out.guards_hold() && odd.guards_hold());
+    fold_base<D>(xs.view(), n, r, out.view());
+    for (size_t i = 0; i < n / 2; ++i)
+      CHECK_EQ(out.view().get(i), Ext<D>(x[2 * i]) + r * (x[2 * i + 1] - x[2 * i]));
+    CHECK(out.guards_hold());
+  });
+}
+
+TEST(products_and_lines_of_vectors) {
+  Random random(9);
+  for_degrees([&]<int D>() {
+    for (const size_t n : kSizes) check_products<D>(random, n);
+    for (const size_t n : kEvenSizes) check_lines<D>(random, n);
   });
 }
 

@@ -3,7 +3,8 @@
 //   - it never crashes, and allocates no more than a fixed amount whatever the proof says
 //   - it accepts a proof only if the bytes are those of an honest one
 //
-// The statement is proven four times over: with E of both degrees, hiding and not.
+// Two statements are proven four times over, with E of both degrees, hiding and not: a recorded segment alone,
+// and a batch of it and of two forward passes that nobody recorded.
 // Mode "shipped" calls verify_body. The others run its checks through a ProbeChannel: "tolerant" goes on
 // after a failed check, "repaired" takes the opened columns for those under the roots. There, what a proof
 // says (its messages and the opened symbols) decides, as salts and siblings may then be anything.
@@ -20,6 +21,7 @@ namespace {
 constexpr size_t kMemory = size_t{8} << 20;
 constexpr CodeParams kCode{7, 16, 8, 3, 12};
 constexpr double kBits = 8;
+constexpr size_t kTargets = 8;
 constexpr size_t kHonest = 2;  // so many of a target's proofs, the first ones
 
 enum Mode : uint8_t { kShipped, kRepaired, kTolerant, kTolerantAndRepaired };
@@ -33,18 +35,33 @@ Mode mode_of(std::span<const uint8_t> input) {
   return kModes[sum % std::size(kModes)];
 }
 
+enum class Members { kOne, kBatch };
+constexpr size_t kPasses = 2;
+
+// A cell that a cheating prover changes.
+struct Cheat {
+  size_t segment;
+  test::Change change;
+};
+
 // The statement with proofs: two honest ones, and some whose prover changed a cell of the witness.
 class Target {
  public:
-  Target(int degree, bool hiding) : setup_(degree, tiny_circuit(), kCode) {
+  Target(int degree, bool hiding, Members members)
+      : setup_(degree, members == Members::kOne ? tiny_circuit() : tiny_batch(), kCode) {
+    if (members == Members::kBatch) add_passes();
     setup_.statement.required_bits = kBits;
     setup_.statement.hiding = hiding;
     plan_.emplace(setup_.statement);
     for (uint8_t seed : {1, 2}) proofs_.bodies.push_back(prove(seed, {}));
-    for (const char* tensor : {"r", "o", "dot", "square", "sums"})
-      proofs_.bodies.push_back(prove(1, test::cheating(setup_, {{tensor, 0, 0, 1}})));
-    proofs_.bodies.push_back(prove(1, test::cheating(setup_, {{"y", 0, 0, 1}, {"r", 0, 0, -4}})));
-    proofs_.bodies.push_back(prove(1, test::cheating(setup_, {{"z", 1, 3, 1}})));
+    for (const char* tensor : {"r", "o", "dot", "square", "sums"}) cheat({{0, {tensor, 0, 0, 1}}});
+    cheat({{0, {"y", 0, 0, 1}}, {0, {"r", 0, 0, -4}}});
+    cheat({{0, {"z", 1, 3, 1}}});
+    if (members == Members::kBatch) {
+      cheat({{1, {"x", 1, 2, 1}}});
+      cheat({{2, {"y", 0, 3, -1}}});
+      cheat({{4, {"picked", 1, 0, 1}}});
+    }
     check_proofs();
   }
 
@@ -59,9 +76,36 @@ class Target {
   }
 
  private:
+  // The segments after the first one become those of members that have no record.
+  void add_passes() {
+    Statement& s = setup_.statement;
+    s.segments.resize(1);
+    for (uint32_t m = 1; m <= kPasses; ++m) {
+      s.members.emplace_back();
+      for (size_t k = 1; k < setup_.circuits.size(); ++k)
+        s.segments.push_back({std::to_string(m) + "." + std::to_string(k), setup_.circuits[k], m});
+    }
+  }
+
+  void cheat(const std::vector<Cheat>& cheats) {
+    ProveOptions o;
+    o.self_check = false;
+    o.corrupt = [&](size_t segment, Witness& w) {
+      for (const Cheat& c : cheats)
+        if (c.segment == segment) test::apply(*setup_.statement.segments[segment].circuit, w, {c.change});
+    };
+    proofs_.bodies.push_back(prove(1, std::move(o)));
+  }
+
   Bytes prove(uint8_t seed_byte, ProveOptions options) const {
     PrgKey seed{};
     seed[0] = seed_byte;
+    for (size_t m = 1; m < setup_.statement.members.size(); ++m) {
+      options.advice.resize(m + 1);
+      TensorData hint(CellType::kInt32, test::full(1, 2));
+      for (uint32_t j = 0; j < 2; ++j) hint.set(0, j, static_cast<int64_t>(m + j) - 1);
+      options.advice[m].emplace("hint", std::move(hint));
+    }
     const ProverCommitment* const recorded[] = {setup_.boundaries.prover.get()};
     return prove_body(*plan_, *setup_.weights.prover, recorded, seed, options).body;
   }
@@ -113,7 +157,10 @@ class Target {
 };
 
 const Target& target(size_t which) {
-  static const Target all[] = {{2, false}, {3, false}, {2, true}, {3, true}};
+  using enum Members;
+  static const Target all[] = {{2, false, kOne},   {3, false, kOne},   {2, true, kOne},   {3, true, kOne},
+                               {2, false, kBatch}, {3, false, kBatch}, {2, true, kBatch}, {3, true, kBatch}};
+  static_assert(std::size(all) == kTargets);
   return all[which];
 }
 
@@ -121,8 +168,8 @@ int run(std::span<const uint8_t> input) {
   if (input.empty()) return 0;
   const uint8_t head = input[0];
   const Mode mode = mode_of(input);
-  const Target& t = target(head & 3);
-  ProofEditor editor(t.proofs(), (head >> 2) % t.proofs().bodies.size());
+  const Target& t = target(head % kTargets);
+  ProofEditor editor(t.proofs(), head / kTargets % t.proofs().bodies.size());
   input = input.subspan(1);
   for (size_t n = 0; n < kMaxEdits && input.size() >= kRecord; ++n, input = input.subspan(kRecord))
     editor.apply(input.first(kRecord));
@@ -146,12 +193,15 @@ size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
 Seeds seeds() {
   Seeds out;
   for (unsigned edit = 0; edit < static_cast<unsigned>(Edit::kCount); ++edit) {
-    Bytes input{static_cast<uint8_t>(edit)};
-    for (unsigned b : {edit, 1 + edit % 3, 37 * edit, edit / 8, 11 * edit, 0U, edit, 0U})
-      input.push_back(static_cast<uint8_t>(b));
-    out.emplace_back("edit-" + std::to_string(edit), input);
+    for (unsigned batch : {0U, 4U}) {
+      Bytes input{static_cast<uint8_t>(batch + edit % 4 + 8 * (edit / 4))};
+      for (unsigned b : {edit, 1 + edit % 3, 37 * edit, edit / 8, 11 * edit, 0U, edit, 0U})
+        input.push_back(static_cast<uint8_t>(b));
+      out.emplace_back((batch == 0 ? "edit-" : "batch-edit-") + std::to_string(edit), input);
+    }
   }
   out.emplace_back("honest", Bytes{0});
+  out.emplace_back("batch-honest", Bytes{4});
   return out;
 }
 

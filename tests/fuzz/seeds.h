@@ -46,6 +46,41 @@ inline test::Describe tiny_circuit() {
   });
 }
 
+// A forward pass in two segments joined by x: rows of a weight, twice these and an advised hint, picked cells
+// of that as an output.
+inline test::Describe tiny_pass() {
+  using namespace assay::test;
+  return [](CellMap& cells) {
+    const Domain d = full(2, 4);
+    const auto shared = [&](Sketch& k) { return k.tensor("x", d, CellType::kInt32, Source::kBoundary); };
+    Sketch reading("reading", cells), doubling("doubling", cells);
+    const uint32_t table = reading.wire_of(reading.weight("table", 4, 4, 2));
+    const uint32_t rows = reading.index_list("rows", 1, 2, {3, -1});
+    const uint32_t read = shared(reading);
+    reading.circuit.linears.push_back({"gather", d, reading.assign(d, {{1, {gathered(table, rows)}}}, read)});
+
+    const uint32_t x = doubling.wire_of(shared(doubling)), hint = doubling.given("hint", 1, 2, 1);
+    doubling.in_range("hint", doubling.range("range.4", -1, 4), hint);
+    const uint32_t y = doubling.tensor("y", d), p = doubling.tensor("picked", full(2, 2));
+    const Poly doubled = {{2, {cell(x)}}, {1, {row(doubling.wire_of(hint))}}};
+    doubling.circuit.linears.push_back({"double", d, doubling.assign(d, doubled, y)});
+    const uint32_t columns = doubling.index_list("columns", 2, 2, {3, 0, -1, 1});
+    const Poly taken = {{1, {picked(doubling.wire_of(y), columns)}}};
+    doubling.circuit.linears.push_back({"pick", full(2, 2), doubling.assign(full(2, 2), taken, p)});
+    doubling.circuit.outputs.push_back({"chosen", doubling.wire_of(p)});
+    return std::vector<Sketch>{reading, doubling};
+  };
+}
+
+// One recorded segment, and the pass.
+inline test::Describe tiny_batch() {
+  return [](test::CellMap& cells) {
+    std::vector<test::Sketch> all = tiny_circuit()(cells);
+    for (test::Sketch& sketch : tiny_pass()(cells)) all.push_back(std::move(sketch));
+    return all;
+  };
+}
+
 inline Seeds circuit_seeds() {
   using namespace assay::test;
   const ProductShape by_rows{.kind = EinsumKind::kNT, .outer = 2, .groups = 2, .depth = 3,
@@ -62,11 +97,14 @@ inline Seeds circuit_seeds() {
       {"row-sum", row_sum_circuit(causal(3, 3, 1, 0))},
       {"indexed", indexed_circuit()},
       {"two-layers", two_layers(2, 3)},
+      {"joined", tiny_pass()},
   };
   Seeds out;
   for (const auto& [name, describe] : all) {
     CellMap cells;
-    out.emplace_back(name, CircuitWriter::write(describe(cells)[0].circuit));
+    const auto sketches = describe(cells);
+    for (size_t k = 0; k < sketches.size(); ++k)
+      out.emplace_back(k == 0 ? name : name + "-" + std::to_string(k), CircuitWriter::write(sketches[k].circuit));
   }
   return out;
 }

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 from assay.circuits import fixed_point, gemma3
-from assay.circuits.attention import AttentionShape, attention, reciprocal
-from assay.circuits.gated_mlp import activation, gated_product
+from assay.circuits.attention import AttentionShape, attention
+from assay.circuits.gated_mlp import activation, gated_product, gelu_table, largest
 from assay.circuits.inverse_sqrt import inverse_sqrt
 from assay.circuits.linear import linear
 from assay.circuits.residual import boundary_in, boundary_out
 from assay.circuits.rms_norm import epsilon, rms_norm
 from assay.circuits.rope import angle_tables, angles, rope
-from assay.circuits.rounding import clamped_round, round_shift
+from assay.circuits.rounding import clamped_offset, clamped_round, round_shift
 from assay.circuits.scales import LayerScales, ModelScales
-from assay.circuits.softmax import softmax
+from assay.circuits.softmax import reciprocal, softmax
 from circuit_case import (
     Case,
     Tensors,
@@ -38,7 +38,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import QuantizationError
-from assay.graph import Builder, CircuitError, Interval, Wire, term
+from assay.graph import Builder, CircuitError, Domain, Interval, Ragged, Wire, term
 from assay.graph.summary import summarise
 from assay.model.config import Gemma3Config
 from assay.quantize.quantize import fold_gain, quantize_tensor
@@ -94,7 +94,7 @@ def test_a_clamp_saturates_on_both_sides(bits: int, shift: int, factor: int) -> 
     for x, y in zip(CLAMP_INPUTS, case["c.y"][0], strict=True):
         t = (x * factor + (1 << shift >> 1)) >> shift
         assert y == min(max(t, -half), half - 1)
-    saturated = int((case["c.clamp.select"] == 0).sum())
+    saturated = int(case["c.clamp.outside"].sum())
     assert totals(case.raw, case.tensors) == {"c.saturated": saturated}
 
 
@@ -105,7 +105,7 @@ def test_a_bypassed_clamp_fails_at_its_table() -> None:
     assert case["c.clamp.positive"][0, j] == 1
     lo = case["c.lo0"]
     bypass = {
-        "c__clamp__select": case["c.clamp.select"] + one,
+        "c__clamp__outside": case["c.clamp.outside"] - one,
         "c__clamp__positive": case["c.clamp.positive"] - one,
     }
     y = case["c.y"] * (1 - one) + one * (lo - 128)
@@ -116,6 +116,37 @@ def test_a_bypassed_clamp_fails_at_its_table() -> None:
     y = case["c.y"] * (1 - one) + one * (whole - 128)
     assert case.violations(**bypass, c__y=y, c__lo0=whole, c__hi=zero_hi) == ["c.lo0"]
     assert case.violations(c__y=case["c.y"] - one) == ["c.saturate"]
+
+
+def test_a_clamp_on_missing_cells_is_offset_and_reads_the_existing_ones() -> None:
+    b = Builder("clamp")
+    x = external(b, "x", 6, 3, Interval.signed(20))
+    domain = Domain(6, 3, Ragged(True, 2, 2))
+    y = clamped_offset(b, "c", b.value(x, domain), 4, 8)
+    values = np.resize(np.array(CLAMP_INPUTS) * 5, (6, 3))
+    case = Case(b, {"x": values})
+    plain = np.clip((values + 8) >> 4, -128, 127) + 128
+    exists = np.array(
+        [[bool(a <= j < z) for j in range(3)] for a, z in (domain.ragged.range(i, 3) for i in range(6))]
+    )
+    assert (recombined(case, y) == np.where(exists, plain, 0)).all()
+    beyond = (values + 8 >> 4 < -128) | (values + 8 >> 4 > 127)
+    assert totals(case.raw, case.tensors) == {"c.saturated": int((exists & beyond).sum())}
+    hidden, seen = at((6, 3), (0, 2)), at((6, 3), (3, 1))
+    for name in ("x", "c.y", "c.lo0", "c.hi", "c.r0", "c.clamp.positive"):
+        assert case.violations(**{name: case[name] + hidden}) == []
+        assert case.violations(**{name: case[name] + seen}) != []
+    assert case.violations(**{"c.y": case["c.y"] + seen}) == ["c.saturate"]
+
+
+def test_a_zero_check_on_missing_cells_has_no_constant() -> None:
+    b = Builder("constant")
+    x = b.tensor("x", 2, 2, Interval.signed(4), ragged=Ragged(True, 1, 0))
+    full = b.weight("w", 2, 2)
+    b.zero("product", x.domain, [term(x, full) - term(x, x)])
+    for poly in (term(x, full) - 1, term(x, x) - term(full, full)):
+        with pytest.raises(CircuitError, match="on missing cells"):
+            b.zero("other", x.domain, [poly])
 
 
 def test_a_clamp_is_left_out_where_it_cannot_act() -> None:
@@ -222,29 +253,46 @@ def test_a_wrapped_normalisation_fails_at_its_upper_bound_alone() -> None:
 # ---- norms ----
 
 
-def norm_case(shift: int = 43, rows: int = 2, size: int = 6) -> Case:
+def norm_case(shift: int = 43, rows: int = 2, size: int = 6, root: int = 46) -> Case:
     b = Builder("norm")
     x = external(b, "x", rows, size, Interval.signed(26))
-    rms_norm(b, "n", x, b.weight("gain", 1, size), shift=shift, bits=32, eps=7)
+    rms_norm(b, "n", x, b.weight("gain", 1, size), root=root, shift=shift, bits=32, eps=7)
     x_values = integers(rows, size, bits=26)
     x_values[0] = 0
     x_values[0, 1] = 1 << 24
     return Case(b, {"x": x_values, "gain": quantize_tensor("g", rng.uniform(-1, 1, (1, size)), 15)})
 
 
-@pytest.mark.parametrize("shift", [32, 38, 43, 46])
-def test_a_norm_is_one_rounding_of_x_w_gain(shift: int) -> None:
-    case = norm_case(shift)
+@pytest.mark.parametrize(
+    ("shift", "root"), [(32, 46), (38, 46), (43, 46), (46, 46), (32, 45), (33, 40), (20, 24)]
+)
+def test_a_norm_is_one_rounding_of_x_w_gain(shift: int, root: int) -> None:
+    case = norm_case(shift, root=root)
     limbs = [f"y{k}" for k in range(2) if f"n.y{k}" in case.tensors]
     y = case.wide("n", *limbs)
     for i, row in enumerate(case["x"]):
-        w = plain_root(sum(v * v for v in row) + 7)
+        w = plain_root(sum(v * v for v in row) + 7) >> (46 - root)
         for j, v in enumerate(row):
             assert y[i, j] == (v * w * case["gain"][0, j] + (1 << (shift - 1))) >> shift
         exact = (
             row.astype(float) / math.sqrt(float(sum(v * v for v in row)) + 7) * case["gain"][0].astype(float)
         )
-        assert np.abs(y[i].astype(float) * 2.0 ** (shift - 46) - exact).max() <= 2 + 2.0 ** (shift - 46)
+        error = (
+            2
+            + 2.0 ** (shift - root)
+            + (np.abs(row.astype(float)).max() * 2.0 ** (15 - root) if root < 46 else 0)
+        )
+        assert np.abs(y[i].astype(float) * 2.0 ** (shift - root) - exact).max() <= error
+
+
+def test_a_root_of_fewer_bits_is_a_floor() -> None:
+    case = norm_case(33, root=40)
+    w, r = case["n.inverse.scaled.w0"], case["n.inverse.scaled.r0"]
+    for step in (1, -1):
+        one = at((1, 2), (0, 1)) * step
+        changes = {"n__inverse__scaled__w0": w + one, "n__inverse__scaled__r0": r - one * 64}
+        assert "n.inverse.scaled.r0" in case.violations(**changes)
+        assert "n.inverse.scaled" in case.violations(n__inverse__scaled__w0=w + one)
 
 
 def test_a_norm_with_another_row_factor_is_rejected() -> None:
@@ -264,11 +312,11 @@ def test_a_norm_of_too_many_wide_entries_is_refused() -> None:
     b = Builder("norm")
     x = external(b, "x", 1, 4096, Interval.signed(26))
     with pytest.raises(CircuitError, match="sum of 4096 squares") as caught:
-        rms_norm(b, "n", x, b.weight("gain", 1, 4096), shift=43, bits=32, eps=1)
+        rms_norm(b, "n", x, b.weight("gain", 1, 4096), root=46, shift=43, bits=32, eps=1)
     assert caught.value.code == "circuit-bound"
     b = Builder("norm")
     x = external(b, "x", 1, 4095, Interval.signed(26))
-    rms_norm(b, "n", x, b.weight("gain", 1, 4095), shift=43, bits=32, eps=1)
+    rms_norm(b, "n", x, b.weight("gain", 1, 4095), root=46, shift=43, bits=32, eps=1)
     b.finish()
 
 
@@ -299,7 +347,7 @@ def test_a_linear_layer_is_a_matrix_product() -> None:
 def rope_case() -> tuple[Case, Wire]:
     b = Builder("rope")
     x = b.weight("x", 6, 8)
-    y = rope(b, "p", x, angle_tables(b, 3, 8, 10000.0), heads=2, shift=15)
+    y = rope(b, "p", x, angle_tables(b, 3, 8, 10000.0), heads=2)
     return Case(b, {"x": integers(6, 8)}), y
 
 
@@ -312,21 +360,21 @@ def turned(x: np.ndarray, first: int) -> np.ndarray:
 
 def test_rope_turns_pairs_by_position() -> None:
     case, y = rope_case()
-    assert (recombined(case, y) == (turned(case["x"], 0) + (1 << 14)) >> 15).all()
+    assert (recombined(case, y) == turned(case["x"], 0)).all()
     exact = np.empty((6, 8))
     for i in range(6):
         for j in range(4):
             angle = (i // 2) * 10000.0 ** (-j / 4)
             a, b = float(case["x"][i, j]), float(case["x"][i, j + 4])
-            exact[i, j] = (a * math.cos(angle) - b * math.sin(angle)) / 2
-            exact[i, j + 4] = (b * math.cos(angle) + a * math.sin(angle)) / 2
-    assert np.abs(recombined(case, y).astype(float) - exact).max() < 3
+            exact[i, j] = a * math.cos(angle) - b * math.sin(angle)
+            exact[i, j + 4] = b * math.cos(angle) + a * math.sin(angle)
+    assert np.abs(recombined(case, y).astype(float) / (1 << 13) - exact).max() < 12
 
 
 def test_rope_at_other_positions_is_rejected() -> None:
     case, _ = rope_case()
-    acc = turned(case["x"], 1) + (1 << 14)
-    assert case.violations(p__r0=acc % (1 << 15), p__y0=acc >> 15) == ["p"]
+    assert case.violations(p=turned(case["x"], 1)) == ["p"]
+    assert case.violations(p=case["p"] + at((6, 8), (3, 5))) == ["p"]
 
 
 # ---- softmax ----
@@ -334,8 +382,9 @@ def test_rope_at_other_positions_is_rejected() -> None:
 
 def softmax_case(heads: int = 2, tokens: int = 5, window: int = 3) -> Case:
     b = Builder("softmax")
-    softmax(b, "s", b.weight("x", tokens * heads, tokens), heads=heads, window=window, rate=Fraction(1, 4096))
-    x = integers(tokens * heads, tokens)
+    x = external(b, "x", tokens * heads, tokens, Interval.unsigned(16))
+    softmax(b, "s", x, heads=heads, window=window, rate=Fraction(1, 4096))
+    x = integers(tokens * heads, tokens) + (1 << 15)
     x[-1] = 5  # ties
     return Case(b, {"x": x})
 
@@ -355,13 +404,37 @@ def test_softmax_is_exp_of_the_distance_to_the_maximum() -> None:
         assert [case["s.exp.e"][i, j] for j in cells] == e
         assert case["s.sum"][0, i] == sum(e)
         assert case["s.zeros"][0, i] == row.count(max(row))
-        assert all(case["s.exp.e"][i, j] == case["s.exp.z"][i, j] == 0 for j in range(5) if j not in cells)
+        inverse = (65535 << 28) // sum(e)
+        assert [case["s.probability.p"][i, j] for j in cells] == [(v * inverse + (1 << 27)) >> 28 for v in e]
+        names = ("s.exp.e", "s.exp.z", "s.scaled", "s.probability.p", "s.probability.r0")
+        assert all(case[name][i, j] == 0 for name in names for j in range(5) if j not in cells)
 
 
 def test_masked_scores_and_absent_cells_are_not_read() -> None:
     case = softmax_case()
     assert case.violations(x=case["x"] + at((10, 5), (0, 4)) * 7) == []
-    assert case.violations(s__exp__e=case["s.exp.e"] + at((10, 5), (0, 4)) * 7) == []
+    for name in ("s.exp.e", "s.exp.z", "s.scaled", "s.probability.p", "s.probability.r0"):
+        assert case.violations(**{name: case[name] + at((10, 5), (0, 4)) * 7}) == []
+
+
+def test_a_probability_is_the_one_rounding_of_its_share() -> None:
+    case = softmax_case()
+    p, r = case["s.probability.p"], case["s.probability.r1"]
+    one = at((10, 5), (5, 2))
+    assert case.violations(s__probability__p=p + one) == ["s.probability"]
+    moved = {"s__probability__p": p + one, "s__probability__r1": r - one * (1 << 12)}
+    assert case.violations(**moved) == ["s.probability.r1"]
+    n = case["s.scaled"] + one
+    assert "s.scaled" in case.violations(s__scaled=n)
+
+
+def test_one_cell_may_have_all_of_its_row() -> None:
+    """p = 2^16 - 1, the largest: a row of one cell, and one of far smaller others."""
+    b = Builder("softmax")
+    x = external(b, "x", 3, 3, Interval.unsigned(16))
+    softmax(b, "s", x, heads=1, window=0, rate=Fraction(1))
+    case = Case(b, {"x": np.array([[65535, 0, 0], [0, 65535, 0], [65535, 65535, 65535]])})
+    assert case["s.probability.p"].tolist() == [[65535, 0, 0], [0, 65535, 0], [21845, 21845, 21845]]
 
 
 @pytest.mark.parametrize("step", [1, 100])
@@ -374,20 +447,38 @@ def test_a_maximum_that_only_bounds_is_rejected(step: int) -> None:
     for j in visible(i, 5):
         e[i, j], z[i, j] = table[int(m[0, i] - case["x"][i, j])], 0
     zeros[0, i], total[0, i] = 0, e[i].sum()
-    changes = {"s__max": m, "s__exp__e": e, "s__exp__z": z, "s__sum": total}
-    assert case.violations(**changes, s__zeros=zeros) == ["s.attained"]
+    changes = {"s__max": m, "s__exp__e": e, "s__exp__z": z, "s__sum": total, **divided(e, total)}
+    small = {"s.inverse.limb1"}  # a sum below 2^15 may show in its reciprocal as well
+    assert {*case.violations(**changes, s__zeros=zeros)} - small == {"s.attained"}
     zeros[0, i] = 1
-    assert case.violations(**changes, s__zeros=zeros) == ["s.zeros"]
+    assert {*case.violations(**changes, s__zeros=zeros)} - small == {"s.zeros"}
     assert "s.exp" in case.violations(s__max=m - at((1, 10), (0, i)) * 2 * step)
+
+
+def divided(e: np.ndarray, total: np.ndarray) -> dict[str, np.ndarray]:
+    """(SOFT.4-5) of exponentials and sums, for rows of at most three cells."""
+    inverse = np.array([[(65535 << 28) // int(d) for d in total[0]]], dtype=object)
+    rho = (65535 << 28) - total * inverse
+    n = e * inverse.reshape(-1, 1)
+    seen = np.array([[int(j in visible(i, 5)) for j in range(5)] for i in range(10)], dtype=object)
+    rounded = (n + (1 << 27)) * seen
+    return {
+        "s__inverse": inverse,
+        **split(inverse, "s__inverse__limb0", "s__inverse__limb1"),
+        "s__remainder__rho0": rho,
+        "s__below__rest0": total - 1 - rho,
+        "s__scaled": n,
+        **split(rounded % (1 << 28), "s__probability__r0", "s__probability__r1"),
+        "s__probability__p": rounded >> 28,
+    }
 
 
 def test_a_wrong_row_sum_is_rejected() -> None:
     case = softmax_case()
-    assert case.violations(s__sum=case["s.sum"] + at((1, 10), (0, 3))) == ["s.sum"]
-    assert case.violations(s__exp__e=case["s.exp.e"] + at((10, 5), (9, 4)), s__sum=case["s.sum"]) == [
-        "s.sum",
-        "s.exp",
-    ]
+    e, total = case["s.exp.e"], case["s.sum"] + at((1, 10), (0, 3))
+    assert case.violations(s__sum=total, **divided(e, total)) == ["s.sum"]
+    e, total = e + at((10, 5), (9, 4)), case["s.sum"] + at((1, 10), (0, 9))
+    assert case.violations(s__exp__e=e, s__sum=total, **divided(e, total)) == ["s.exp"]
 
 
 # ---- attention ----
@@ -396,7 +487,7 @@ def test_a_wrong_row_sum_is_rejected() -> None:
 def test_the_reciprocal_is_a_floor() -> None:
     values = [1 << 15, (1 << 15) + 1, 3 << 20, (1 << 30) - 1, 1 << 30]
     b = Builder("reciprocal")
-    reciprocal(b, "a", external(b, "d", 1, len(values), Interval(1 << 15, 1 << 30)))
+    reciprocal(b, "a", external(b, "d", 1, len(values), Interval(1 << 15, 1 << 30)), 1 << 46)
     case = Case(b, {"d": np.array([values])})
     assert case["a.inverse"][0].tolist() == [(1 << 46) // d for d in values]
     for step, limb in ((1, "a.remainder.rho1"), (-1, "a.below.rest1")):
@@ -412,7 +503,10 @@ def test_the_reciprocal_is_a_floor() -> None:
         assert {v.rpartition(".")[0] for v in case.violations(**changes)} <= {"a.remainder", "a.below"}
 
 
-def attention_case(kv_heads: int, members: int, tokens: int, window: int) -> tuple[Case, Wire]:
+def attention_case(
+    kv_heads: int, members: int, tokens: int, window: int, *, like: Case | None = None
+) -> tuple[Case, Wire]:
+    """With random inputs, or the first of those of another case."""
     b = Builder("attention")
     heads = kv_heads * members
     q, k = b.weight("q", tokens * heads, 8), b.weight("k", tokens * kv_heads, 8)
@@ -422,12 +516,14 @@ def attention_case(kv_heads: int, members: int, tokens: int, window: int) -> tup
         group_size=members,
         window=window,
         score_shift=17,
-        output_shift=44,
         rate=Fraction(1, 2048),
     )
     out = attention(b, q, k, v, shape)
     inputs = {"q": integers(tokens * heads, 8), "k": integers(tokens * kv_heads, 8)}
-    return Case(b, {**inputs, "v": integers(tokens * kv_heads, 4)}), out
+    inputs["v"] = integers(tokens * kv_heads, 4)
+    if like is not None:
+        inputs = {name: like[name][: len(cells)].astype(cells.dtype) for name, cells in inputs.items()}
+    return Case(b, inputs), out
 
 
 @pytest.mark.parametrize(("kv_heads", "members"), [(1, 1), (1, 2), (2, 1), (2, 3)])
@@ -446,82 +542,95 @@ def test_attention_is_grouped_causal_and_windowed(
             scores = [min(max((s + (1 << 16)) >> 17, -32768), 32767) for s in scores]
             table = fixed_point.exponential(1 << 16, Fraction(1, 2048), 15)
             e = [table[max(scores) - s] for s in scores]
-            n = sum(x * case["v"][j * kv_heads + g] for x, j in zip(e, cells, strict=True))
-            inverse = (1 << 46) // sum(e)
-            assert (values[i] == (n * inverse + (1 << 43)) >> 44).all()
-            mean = n.astype(float) / sum(e)
-            assert np.abs(values[i].astype(float) / 4 - mean).max() < 1
+            shift = 28
+            inverse = (65535 << shift) // sum(e)
+            p = [(x * inverse + (1 << (shift - 1))) >> shift for x in e]
+            rows = [case["v"][j * kv_heads + g] for j in cells]
+            assert (values[i] == sum(x * row for x, row in zip(p, rows, strict=True))).all()
+            mean = sum(x * row for x, row in zip(e, rows, strict=True)).astype(float) / sum(e)
+            assert np.abs(values[i].astype(float) / 65535 - mean).max() < 2
+
+
+@pytest.mark.parametrize("window", [0, 3])
+def test_a_position_does_not_depend_on_later_ones(window: int) -> None:
+    """Its probabilities and values are the same in a longer pass."""
+    long, out = attention_case(2, 1, 40, window)
+    short, again = attention_case(2, 1, 5, window, like=long)
+    assert (recombined(short, again) == recombined(long, out)[: 5 * 2]).all()
 
 
 def test_values_that_are_not_the_weighted_sum_are_rejected() -> None:
     case, _ = attention_case(1, 2, 4, 0)
-    n = case["attention.weighted"] + at((8, 4), (5, 2))
-    assert case.violations(attention__weighted=n) == ["attention", "attention.weighted"]
-    # a masked value has no influence, a visible one does
-    last = at((4, 4), (3, 0))
-    assert "attention.weighted" in case.violations(v=case["v"] + last)
+    assert case.violations(attention=case["attention"] + at((8, 4), (5, 2))) == ["attention"]
+    assert case.violations(v=case["v"] + at((4, 4), (3, 0))) == ["attention"]
+    # masked cells have no influence, existing ones do
+    names = ("scores.lo0", "scores.y", "softmax.exp.e", "softmax.probability.p")
+    for name in names:
+        assert case.violations(**{name: case[name] + at((8, 4), (3, 2))}) == []
+        assert case.violations(**{name: case[name] + at((8, 4), (3, 1))}) != []
+    assert "scores.products" in case.violations(scores__products=case["scores.products"] + at((8, 4), (3, 2)))
 
 
 # ---- gated activation ----
 
 
-def mlp_case() -> tuple[Case, Wire]:
+GATES = [
+    0,
+    1,
+    -1,
+    8 * 32768,
+    8 * 32767,
+    -8 * 32768,
+    -8 * 32769,
+    8 * 40000,
+    -8 * 40000,
+    1 << 22,
+    -(1 << 23),
+    5000,
+]
+
+
+def mlp_case(fraction: int = 12) -> tuple[Case, Wire]:
     b = Builder("mlp")
     x = external(b, "x", 1, 12, Interval.signed(24))
     up = external(b, "u", 1, 12, Interval.signed(20))
-    parts = activation(b, "gate", b.value(x, x.domain), shift=3, fraction_bits=12)
-    y = gated_product(b, "mlp", parts, up, shift=14, bits=24)
-    gates = [
-        0,
-        1,
-        -1,
-        8 * 32768,
-        8 * 32767,
-        -8 * 32768,
-        -8 * 32769,
-        8 * 40000,
-        -8 * 40000,
-        1 << 22,
-        -(1 << 23),
-        5000,
-    ]
+    active = activation(b, "gate", b.value(x, x.domain), shift=3, fraction_bits=fraction)
+    y = gated_product(b, "mlp", active, up, fraction_bits=fraction)
     ups = [*integers(11, bits=20), -(1 << 19)]
-    return Case(b, {"x": np.array([gates]), "u": np.array([ups])}), y
+    return Case(b, {"x": np.array([GATES]), "u": np.array([ups])}), y
 
 
-def plain_gelu(t: int) -> int:
-    if not -32768 <= t < 32768:
-        return max(t, 0)
-    return fixed_point.gelu(1 << 15, 12)[t + 32768]
+def plain_gelu(t: int, fraction: int) -> int:
+    """gelu of t clamped to the table, 0 below it."""
+    t = min(t, (1 << 16) - (8 << fraction) - 1)
+    return 0 if t < -(8 << fraction) else int(fixed_point.gelu(1 << 16, fraction)[t + (1 << 16)])
 
 
-def test_the_gate_is_a_table_inside_and_a_line_outside() -> None:
-    case, y = mlp_case()
+@pytest.mark.parametrize("fraction", [12, 11, 9])
+def test_the_activation_is_gelu_of_a_clamped_gate(fraction: int) -> None:
+    case, y = mlp_case(fraction)
     for x, u, out in zip(case["x"][0], case["u"][0], recombined(case, y)[0], strict=True):
-        product = plain_gelu((int(x) + 4) >> 3) * int(u)
-        assert out == min(max((product + (1 << 13)) >> 14, -(1 << 23)), (1 << 23) - 1)
+        assert out == plain_gelu((int(x) + 4) >> 3, fraction) * int(u)
+    assert largest(fraction) == plain_gelu(1 << 20, fraction) == gelu_table(fraction).spans[1].hi
 
 
 def test_a_wrong_activation_is_rejected() -> None:
     case, _ = mlp_case()
-    j = 11
-    one = at((1, 12), (0, j))
+    one = at((1, 12), (0, 11))
     value = case["gate.gelu.value"] + one * 3
-    t = (case["x"] + 4) >> 3
-    inside, above = case["gate.clamp.select"] * value, case["gate.clamp.positive"] * t
-    acc = (inside + above) * case["u"] + (1 << 13)
-    limbs = [n for n in ("r0", "lo0", "lo1", "hi") if f"mlp.{n}" in case.tensors]
-    assert limbs == ["r0", "lo0", "lo1", "hi"]
-    shifted = (acc >> 14) + (1 << 23)
-    changes = {
-        "gate__gelu__value": value,
-        "mlp__r0": acc % (1 << 14),
-        "mlp__lo0": shifted % (1 << 16),
-        "mlp__lo1": (shifted >> 16) % (1 << 8),
-        "mlp__hi": shifted >> 24,
-        "mlp__y": case["mlp.y"] * (1 - one) + one * (shifted - (1 << 23)),
-    }
-    assert case.violations(**changes) == ["gate.gelu"]
+    y = case["mlp"] + one * 3 * case["u"]
+    assert case.violations(gate__gelu__value=value, mlp=y) == ["gate.gelu"]
+    assert case.violations(mlp=case["mlp"] + one) == ["mlp"]
+    # a gate above the table passed on as one inside, and one below as one above
+    for j, change in ((7, -1), (6, 0)):
+        one = at((1, 12), (0, j))
+        outside = case["gate.clamp.outside"] + one * change
+        positive = case["gate.clamp.positive"] + one * (1 if change == 0 else -1)
+        active = case["gate.gelu.value"] * (1 - outside) + positive * largest(12)
+        found = case.violations(
+            gate__clamp__outside=outside, gate__clamp__positive=positive, mlp=active * case["u"]
+        )
+        assert found == ["gate.clamp"]
 
 
 # ---- residual stream ----
@@ -530,15 +639,17 @@ def test_a_wrong_activation_is_rejected() -> None:
 def residual_case() -> Case:
     b = Builder("residual")
     x = boundary_in(b, "boundary.0", 2, 3)
-    y = external(b, "y", 2, 3, Interval.signed(27))
-    boundary_out(b, "boundary.1", x + y, shift=2)
+    y = external(b, "y", 2, 3, Interval.signed(32))
+    boundary_out(b, "boundary.1", x, b.value(y, y.domain), scale=5, shift=7)
     x_values = np.array([[-(1 << 25), (1 << 25) - 1, 0], [5, -5, 70000]])
-    return Case(b, {"boundary.0": x_values, "y": np.array([[-(1 << 26), (1 << 26) - 1, 9], [1, 1, -70001]])})
+    return Case(
+        b, {"boundary.0": x_values, "y": np.array([[-(1 << 31), (1 << 31) - 1, 9], [48, 47, -70001]])}
+    )
 
 
 def test_a_boundary_is_ranged_added_to_and_rounded() -> None:
     case = residual_case()
-    expected = (case["boundary.0"] + case["y"] + 2) >> 2
+    expected = (32 * case["boundary.0"] + case["y"] + 64) >> 7
     assert (case["boundary.1"] == expected).all()
     assert case.violations(**{"boundary.0": case["boundary.0"] + at((2, 3), (0, 0))}) == [
         "residual_in",
@@ -665,6 +776,7 @@ class FloatLayer:
         )
         h = self.norm(f"{p}pre_feedforward_norm", mid)
         gate, up = self.project(f"{p}gate_proj", h), self.project(f"{p}up_proj", h)
+        self.see(f"{p}gate_proj.above", np.maximum(gate, 0))
         tanh = np.tanh(math.sqrt(2 / math.pi) * (gate + 0.044715 * gate**3))
         product = self.see(f"{p}mlp.product", 0.5 * gate * (1 + tanh) * up)
         down = self.project(f"{p}down_proj", product)
@@ -753,9 +865,11 @@ def layer_case(model: Model) -> Case:
 
 
 def bump(case: Case, name: str) -> dict[str, np.ndarray]:
-    """The tensor with one cell one larger (one smaller at the top of its range)."""
+    """The tensor with one existing cell one larger."""
     value = case[name]
-    value[value.shape[0] // 2, value.shape[1] // 2] += 1
+    (shape,) = [t.shape for t in decode(case.raw).tensors if t.name == name]
+    cells = np.argwhere(shape.mask())
+    value[tuple(cells[len(cells) // 2])] += 1
     return {name: value}
 
 
@@ -763,17 +877,20 @@ def bump(case: Case, name: str) -> dict[str, np.ndarray]:
     ("tensor", "relation"),
     [
         ("input_norm.inverse.root", "input_norm.inverse.floor"),
-        ("input_norm.inverse.scaled", "input_norm"),
+        ("input_norm.inverse.scaled.w0", "input_norm"),
         ("q_norm.inverse.normalise.row", "q_norm.inverse.normalise"),
         ("q_proj.r0", "q_proj"),
-        ("q_rope.y0", "q_rope"),
-        ("k_rope.r0", "k_rope"),
+        ("q_rope", "q_rope"),
+        ("k_rope", "k_rope"),
+        ("scores.products", "scores.products"),
         ("softmax.max", "softmax.exp"),
         ("softmax.sum", "softmax.sum"),
-        ("attention.weighted", "attention.weighted"),
-        ("attention.inverse", "attention.remainder"),
+        ("softmax.inverse", "softmax.remainder"),
+        ("softmax.scaled", "softmax.scaled"),
+        ("attention", "attention"),
         ("gate_proj.gelu.value", "gate_proj.gelu"),
-        ("mlp.y", "mlp.saturate"),
+        ("up_proj.y", "up_proj.saturate"),
+        ("mlp", "mlp"),
         ("residual_in.limb0", "residual_in"),
         ("boundary.1", "residual_out.saturate"),
     ],
@@ -783,7 +900,7 @@ def test_a_single_wrong_cell_of_a_layer_is_named(layer_case: Case, tensor: str, 
 
 
 def test_every_witness_tensor_is_tied_down(layer_case: Case) -> None:
-    """No committed cell is free; even scores that the mask hides have one right value."""
+    """No committed cell that exists is free."""
     for t in decode(layer_case.raw).tensors:
         if t.source == 0:
             assert check(layer_case.raw, {**layer_case.tensors, **bump(layer_case, t.name)}), t.name
@@ -812,18 +929,18 @@ def test_the_full_size_layer_closes_at_any_length(tokens: int) -> None:
         b = gemma3.build(shape, scales, layer, tokens)
         b.finish()
     s = summarise(b, tokens)
-    assert s.cells_per_token < 100_000
+    assert s.cells_per_token < 64_000
     if tokens == 64:
-        assert s.lookups_per_token < 64_000
+        assert s.lookups_per_token < 42_000
 
 
 # SHA-256 of the bytes, by layer and tokens.
 GOLDEN_LAYERS = {
-    (0, 1): "0693e0974fd7bee6198bef16d46c028149ee8d7283a6e103334057358a6ed8bb",
-    (0, 64): "7155e871bc69d7edbe00f95d9f7457593df38144fc2ae204ec996bd14c65daf3",
-    (5, 64): "e05413431026f29fb315701cc4d4b1a07fd23163b271417e7aaf0ee3d883b488",
-    (5, 100): "75f665673f71026b700e6b6e6da45a78e94fae6f4d9c2c5f29857d2cddd5d84f",
-    (17, 512): "902be3d84dcf82e7176ee3fcbd49dc7537148a7cbc5180a2bf71fbd4a0b70538",
+    (0, 1): "67ec0acc9b6c33ab06294aa05f4694537887dab7225145191f152f42fa51158d",
+    (0, 64): "86bf5b26f9953339ef81421137f59195b1f8d0bd2358194e1d8d7e2e05c54256",
+    (5, 64): "2ef29180e9743341f9b2c3e9a608db207096200cffe7709cb5ae3ff7ee65bea5",
+    (5, 100): "4defc3c5782ac2a463338e19480b1a9bd90b776b2cffe86b3d15776ebfdc6d6f",
+    (17, 512): "7fc649d6662a99b73c24fe7fde6a9a3799264e5aea6fcff48d7258082aec84cb",
 }
 
 
@@ -838,7 +955,9 @@ def test_the_bytes_of_a_layer_are_pinned(layer: int, tokens: int) -> None:
 @pytest.mark.slow
 def test_the_full_size_layer_closes_at_the_longest_context() -> None:
     shape, scales = full_size()
-    gemma3.build(shape, scales, 5, 32768).require_sound()
+    b = gemma3.build(shape, scales, 5, 32768)
+    b.require_sound()
+    assert max(sides.magnitude for sides in b.sides().values()) < 1 << 63
 
 
 def full_size() -> tuple[Gemma3Config, LayerScales]:
@@ -864,9 +983,8 @@ def full_size() -> tuple[Gemma3Config, LayerScales]:
         "gate_proj": 14,
     }
     return shape, LayerScales(
-        residual_in=8, residual_out=7, input_norm=17, q_proj=18, k_proj=19, v_proj=10, q_norm=21, k_norm=20,
-        q_rope=19, k_rope=18, scores=5, attention=12, o_proj=21, pre_feedforward_norm=13, gate_proj=12,
-        up_proj=16, product=16, down_proj=15, product_bits=32,
+        residual_in=8, residual_out=7, input_norm=11, q_proj=10, k_proj=11, v_proj=10, q_norm=7, k_norm=6,
+        scores=5, o_proj=11, pre_feedforward_norm=11, gate_proj=12, up_proj=10, down_proj=21,
         weights={**weights, "up_proj": 15, "down_proj": 16},
     )  # fmt: skip
 

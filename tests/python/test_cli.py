@@ -273,7 +273,7 @@ def test_a_proof_for_something_else(run: Run, road: Road, other: Road, tmp_path:
         code = refusal(run, *verify_words(road, challenge=path), exit_code=1)
         assert code in (expected, "statement.segments")
     later = tmp_path / "later.assay"
-    later.write_bytes(road.proof[:8] + b"\3" + road.proof[9:])
+    later.write_bytes(road.proof[:8] + b"\4" + road.proof[9:])
     assert refusal(run, *verify_words(road, proof=later), exit_code=1) == "format.version"
 
 

@@ -55,7 +55,14 @@ def test_from_a_record_to_a_verdict(run: Run, road: Road, tmp_path: Path, served
     assert set(said) >= ({"tv", "top_k", "served_logits"} if served else {"logits", "raw_logits"})
     assert refusal(run, *words, "--tokens", "1,2", exit_code=1) == "statement.tokens"
     assert refusal(run, *words, "--tokens", "x") == "bad-numbers"
-    assert refusal(run, *words, "--tokens", LIST, "--reference") == "tokens-and-reference"
+    for verifier in ([], ["--reference"]):
+        assert refusal(run, *words, "--tokens", "1,2", *verifier, exit_code=1) == "statement.tokens"
+        if not served:
+            refused = refusal(run, *words, "--require-served", *verifier, exit_code=1)
+            assert refused == "statement.served"
+            continue
+        code, answer = run(*words, "--tokens", LIST, "--require-served", *verifier)
+        assert (code, answer["verdict"]) == (0, "accepted")
 
 
 def test_a_batch(run: Run, road: Road, own: Logged, served: Logged, tmp_path: Path) -> None:
@@ -107,7 +114,10 @@ def test_the_program_and_the_reference_say_the_same(
         code, made = run("statement", *public, *challenge, "--proof", words[1], "--out", statement)
         assert (code, made["members"][0]["positions"]) == (0, POSITIONS)
         done = subprocess.run([program, statement, words[1]], capture_output=True, text=True, check=False)
-        assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "accepted")
+        said = json.loads(done.stdout)
+        assert (done.returncode, said["verdict"]) == (0, "accepted")
+        names = [segment["name"] for segment in said["segments"]]
+        assert said["members"] == [{"scope": "forward", "segments": names}]
     names = []
     for i, asked in enumerate(batch.challenges):
         (tmp_path / f"{i}.json").write_bytes(asked.encoded)
@@ -115,6 +125,16 @@ def test_the_program_and_the_reference_say_the_same(
     (tmp_path / "proof").write_bytes(batch.proof)
     code, answer = run("verify", tmp_path / "proof", *public, *names, "--reference")
     assert (code, len(answer["members"])) == (0, 3)
+    for more, code in (("--require-served", "statement.served"), ("--tokens=1", "no-one-forward-pass")):
+        for verifier in ([], ["--reference"]):
+            exit_code = 1 if code.startswith("statement") else 2
+            words = ["verify", tmp_path / "proof", *public, *names, more, *verifier]
+            assert refusal(run, *words, exit_code=exit_code) == code
+    run("statement", *public, *names, "--proof", tmp_path / "proof", "--out", tmp_path / "statement")
+    words = [program, tmp_path / "statement", tmp_path / "proof"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    scopes = [(m["scope"], m["segments"][0]) for m in json.loads(done.stdout)["members"]]
+    assert scopes == [("layers", "1: layer 0"), ("forward", "2: embedding"), ("forward", "3: embedding")]
 
 
 def test_inspecting(run: Run, road: Road, own: Logged, batch: Batch, tmp_path: Path) -> None:
@@ -162,7 +182,9 @@ def test_bench_forward_prints_every_figure(run: Run, road: Road) -> None:
     assert code == 0, answer
     more = {"tokens_per_s", "inference_s", "ratio_to_inference", "breakdown"}
     more |= {"marginal_s", "marginal_cpu_s", "one_s", "one_cpu_s"}
-    assert answer.keys() >= FIGURES | more
+    of_layers = {"relative_l2", "relative_l2_bf16"}
+    assert answer.keys() >= (FIGURES - of_layers) | more
+    assert not answer.keys() & of_layers
     rows: dict[str, Any] = dict(answer["breakdown"])
     total = rows.pop("total")
     assert sum(rows.values()) == pytest.approx(total, rel=0.05)

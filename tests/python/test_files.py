@@ -28,7 +28,7 @@ from assay.public import PublicModel
 
 
 def envelope_of(data: bytes, kind: Kind) -> Any:
-    (raw,) = framing.unpack(data, kind, 2, [1 << 24])
+    (raw,) = framing.unpack(data, kind, 3, [1 << 24])
     return framing.decode(raw)
 
 
@@ -168,7 +168,7 @@ def test_every_field_of_a_public_file_is_checked(road: Road) -> None:
     envelope = envelope_of(road.public, Kind.PUBLIC)
     refused = 0
     for label, make in tampered(envelope):
-        data = framing.pack(Kind.PUBLIC, 2, framing.encode(make()))
+        data = framing.pack(Kind.PUBLIC, 3, framing.encode(make()))
         found = attempt(lambda data=data: PublicModel.from_bytes(data).hash, PublicFileError)
         assert found != road.model.public.hash, label
         if isinstance(found, PublicFileError):
@@ -185,7 +185,7 @@ def test_derived_and_fixed_fields_have_one_value(road: Road, field: str) -> None
     envelope = envelope_of(road.public, Kind.PUBLIC)
     for _, make in tampered(envelope[field], field):
         with pytest.raises(PublicFileError):
-            PublicModel.from_bytes(framing.pack(Kind.PUBLIC, 2, framing.encode({**envelope, field: make()})))
+            PublicModel.from_bytes(framing.pack(Kind.PUBLIC, 3, framing.encode({**envelope, field: make()})))
 
 
 def test_broken_public_files(road: Road) -> None:
@@ -212,7 +212,7 @@ def test_record_is_read_again(road: Road) -> None:
 def test_every_field_of_a_record_is_checked(road: Road) -> None:
     header = road.recording.header
     for label, make in tampered(header.to_dict()):
-        data = framing.pack(Kind.RECORD, 2, framing.encode(make()))
+        data = framing.pack(Kind.RECORD, 3, framing.encode(make()))
         found = attempt(lambda data=data: RecordHeader.from_bytes(data).hash, RequestError)
         assert found != header.hash, label
         if isinstance(found, RequestError):
@@ -363,7 +363,7 @@ def test_broken_proof_files(road: Road) -> None:
     ],
 )
 def test_envelopes_of_proof_files(head: Any, statement: Any) -> None:
-    data = framing.pack(Kind.PROOF, 2, framing.encode(head), framing.encode(statement), b"")
+    data = framing.pack(Kind.PROOF, 3, framing.encode(head), framing.encode(statement), b"")
     with pytest.raises(VerificationError, match="proof"):
         ProofFile.from_bytes(data)
 
@@ -372,7 +372,7 @@ def test_tags_in_a_statement_are_refused() -> None:
     head = framing.encode({"profile": "provable-128", "hiding": True})
     tagged = cbor2.dumps({"n": 1 << 80})
     with pytest.raises(VerificationError) as caught:
-        ProofFile.from_bytes(framing.pack(Kind.PROOF, 2, head, tagged, b""))
+        ProofFile.from_bytes(framing.pack(Kind.PROOF, 3, head, tagged, b""))
     assert caught.value.code == "format.type"
 
 
@@ -381,6 +381,6 @@ def test_an_embedding_of_too_many_parts_is_refused_before_it_is_laid_out(road: R
     envelope = envelope_of(road.public, Kind.PUBLIC)
     config = {**envelope["config"], "vocab_size": 1 << 24}
     code = {**envelope["code"], "log_columns": 7, "random": 16, "log_coset": 8, "queries": 16}
-    data = framing.pack(Kind.PUBLIC, 2, framing.encode({**envelope, "config": config, "code": code}))
+    data = framing.pack(Kind.PUBLIC, 3, framing.encode({**envelope, "config": config, "code": code}))
     with pytest.raises(PublicFileError, match="embedding's parts"):
         PublicModel.from_bytes(data)

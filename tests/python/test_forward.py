@@ -246,7 +246,7 @@ def test_an_embedding_beyond_26_bits_saturates() -> None:
     assert (segment["boundary.0"] == expected).all()
     assert {-(1 << 25), (1 << 25) - 1} <= set(expected[0])
     counted = totals(segment.raw, segment.tensors)
-    assert counted["embedding.saturated"] == (segment["embedding.clamp.select"] == 0).sum() > 0
+    assert counted["embedding.saturated"] == segment["embedding.clamp.outside"].sum() > 0
 
 
 # ---- final norm ----
@@ -270,7 +270,7 @@ def test_the_final_norm_is_that_of_the_rows_asked_for() -> None:
     eps = epsilon(CONFIG["rms_norm_eps"], HIDDEN, SCALES.boundary(LAYERS))
     for i, position in enumerate((0, 2, 5)):
         row = segment[f"boundary.{LAYERS}"][position]
-        w = plain_root(sum(v * v for v in row) + eps)
+        w = plain_root(sum(v * v for v in row) + eps) >> (46 - SCALES.final_norm_root)
         expected = clamp(rounded(row * w * segment["final_norm"][0], shift), head.INPUT_BITS)
         assert (segment["head.input"][i] == expected).all()
     assert segment["head.input"][1, 7] == -(1 << 19)
@@ -362,10 +362,10 @@ def test_the_largest_differences_of_int16_are_in_the_tables() -> None:
     h, table = head_input(), weights()
     for bound in (-(1 << 15), (1 << 15) - 1):
         every = np.full(3, bound)
-        if bound > 0:
-            vocabulary_segments(h, table, tau=every, m=every)
-        else:
-            vocabulary_segments(h, table, tau=every)
+        segments = vocabulary_segments(h, table, tau=every, m=every if bound > 0 else None)
+        for segment in segments:
+            excess = np.maximum(segment["head.y"] - bound, 0)
+            assert (segment["relu.u"] == excess).all()
 
 
 def test_named_logits_are_public_and_zero_outside_their_piece() -> None:
@@ -636,8 +636,16 @@ def test_every_logit_may_be_the_maximum() -> None:
         attained(b, [given(b, f"z.{p}", 1, 3, Interval(0, vocabulary)) for p in range(2)], vocabulary)
         return b
 
-    Segment(circuit(262144), {"z.0": np.array([[1, 0, 131072]]), "z.1": np.array([[0, 1, 131072]])})
-    Segment(circuit(1), {"z.0": np.array([[1, 0, 1]]), "z.1": np.array([[0, 1, 0]])})
+    many = Segment(circuit(262144), {"z.0": np.array([[1, 0, 131072]]), "z.1": np.array([[0, 1, 131072]])})
+    assert recombined_zeros(many) == [1, 1, 262144]
+    one = Segment(circuit(1), {"z.0": np.array([[1, 0, 1]]), "z.1": np.array([[0, 1, 0]])})
+    assert recombined_zeros(one) == [1, 1, 1]
+
+
+def recombined_zeros(segment: Segment) -> list[int]:
+    """n of DIST.1, from its limbs."""
+    limbs = [segment[name][0] for name in segment.tensors if name.startswith("total.attained")]
+    return [1 + sum(int(limb[i]) << 16 * k for k, limb in enumerate(limbs)) for i in range(3)]
 
 
 @pytest.mark.parametrize("index", [(0, 0), (1, 1), (1, 3)])
@@ -666,7 +674,9 @@ def test_every_witness_tensor_is_tied_down() -> None:
     """A change of any one committed cell breaks a relation, or an output of the statement."""
     h, table = ordinary()
     segments = [*vocabulary_segments(h, table)[:1], distance_segment(h, table), final_segment()]
-    for segment, public in zip(segments, ([], ["head.threshold"], []), strict=True):
+    # A piece of the vocabulary without a logit above the threshold does not show its value, and another value
+    # only enlarges the distance.
+    for segment, public in zip(segments, (["head.threshold"], ["head.threshold"], []), strict=True):
         for name, cells in segment.tensors.items():
             if name in public:
                 continue

@@ -436,10 +436,11 @@ def test_progress_ends_every_step() -> None:
     told: list[tuple[str, float, float]] = []
     with reporting(lambda *said: told.append(said), commit="witness") as report:
         assert report is not None
-        for step, segment in (("commit", 0), ("commit", 1), ("prove", 0), ("prove", 1), ("open", 2)):
-            report(step, segment, 2)
+        told_of = [("commit", 0, 2), ("commit", 1, 2), ("prove", 0, 2), ("prove", 1, 2), ("reduce", 0, 1)]
+        for said in told_of:
+            report(*said)
     ends = [(step, done) for step, done, of in told if done == of]
-    assert ends == [("witness", 2), ("prove", 2), ("open", 1)]
+    assert ends == [("witness", 2), ("prove", 2), ("reduce", 1)]
     with reporting(None) as report:
         assert report is None
 
@@ -468,7 +469,15 @@ def test_a_proof_cut_off_in_each_step(
             prove(road.model, asked, out, work=tmp_path / "W", progress=stop_at(wanted))
         counters.add(_read(tmp_path / "W" / "proving.assay")["counters"][0])
     done = prove(road.model, asked, out, work=tmp_path / "W", progress=stop_at(1 << 20))
-    assert {step for step, _ in steps} >= {"commit", "prove", "open"}
+    assert list(dict.fromkeys(step for step, _ in steps)) == [
+        "commit",
+        "prove",
+        "reduce",
+        "combine",
+        "constraints",
+        "columns",
+    ]
+    assert steps[-1][1] == sum(step == "columns" for step, _ in steps) - 1 > 10
     assert counters == {done.counter}
     assert not (tmp_path / "W").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from assay.graph import (
     Ragged,
     Source,
     Table,
+    Wire,
     digest,
     term,
 )
@@ -339,3 +341,39 @@ def test_the_summary_counts_existing_cells() -> None:
     }
     assert all(r.left_bits <= 63 and r.right_bits <= 63 for r in s.relations)
     assert s.to_dict()["cells_per_token"] == 9
+
+
+READERS: list[tuple[Callable[[Builder, Wire], object], str]] = [
+    (lambda b, x: b.linear("more", x.domain, term(x)), "'more'"),
+    (lambda b, x: b.zero("more", x.domain, [term(x, x)]), "'more'"),
+    (lambda b, x: b.in_range("more", x, Interval(0, 9)), "'more'"),
+    (lambda b, x: b.row_sum("more", x), "'more'"),
+    (lambda b, x: b.commit("more", b.product_nt(x, x)), "'more'"),
+    (lambda b, x: b.total("more", x), "'more'"),
+    (lambda b, x: b.output("more", x), "'more'"),
+    (lambda b, x: b.tensor_fact("again", x, "for the test", only="another"), "'again'"),
+]
+
+
+@pytest.mark.parametrize(("add", "named"), READERS)
+def test_a_fact_about_one_reader_is_checked(add: Callable[[Builder, Wire], object], named: str) -> None:
+    def circuit() -> tuple[Builder, Wire]:
+        b = Builder("readers")
+        x = b.tensor("x", 2, 2, Interval(0, 9), source=Source.BOUNDARY)
+        b.tensor_fact("x.limbs", x, "read through its limbs", only="limbs")
+        b.decompose("limbs", b.value(x, x.domain), 0, [Limb.unsigned("l", 4)])
+        return b, x
+
+    circuit()[0].finish()
+    b, x = circuit()
+    add(b, x)
+    with pytest.raises(CircuitError, match=named) as refused:
+        b.finish()
+    assert refused.value.code == "circuit-fact"
+
+
+def test_a_fact_about_a_reader_that_is_missing_is_refused() -> None:
+    b = Builder("unread")
+    b.tensor_fact("x.unread", b.tensor("x", 1, 1, Interval(0, 9)), "for the test", only="limbs")
+    with pytest.raises(CircuitError, match="nothing"):
+        b.finish()

@@ -142,8 +142,9 @@ class Case:
         return {name: changed for name, changed in changes.items() if changed}
 
     def forged(self, forgery: Forgery) -> dict[str, Cells]:
-        """The whole witness: steps after a forged tensor compute from it."""
-        return evaluate(self.raw, self.externals, forgery.cells)
+        """The whole witness: steps after a forged tensor, or a forged boundary, compute from it."""
+        given = {name: forgery.cells.get(name, cells) for name, cells in self.externals.items()}
+        return evaluate(self.raw, given, forgery.cells)
 
     def caught_at(self, broken: list[str]) -> Rejection:
         """The first check of the verifier that these broken relations fail."""

@@ -13,15 +13,15 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from assay.circuits.attention import AttentionShape, attention, reciprocal
-from assay.circuits.gated_mlp import activation, gated_product
+from assay.circuits.attention import AttentionShape, attention
+from assay.circuits.gated_mlp import activation, gated_product, largest
 from assay.circuits.inverse_sqrt import inverse_sqrt
 from assay.circuits.linear import linear
 from assay.circuits.residual import boundary_in, boundary_out
 from assay.circuits.rms_norm import rms_norm
 from assay.circuits.rope import angle_tables, angles, rope
 from assay.circuits.rounding import clamped_round
-from assay.circuits.softmax import softmax
+from assay.circuits.softmax import reciprocal, softmax
 from cheating import HIDDEN, Case, Cells, Forgery
 
 from assay.graph import Builder, CellType, Interval, Source, Wire
@@ -96,7 +96,7 @@ def root_case() -> Case:
 def norm_case() -> Case:
     b = Builder("norm")
     x = external(b, "x", 2, 6, Interval.signed(26))
-    rms_norm(b, "n", x, b.weight("gain", 1, 6), shift=43, bits=32, eps=7)
+    rms_norm(b, "n", x, b.weight("gain", 1, 6), root=40, shift=37, bits=32, eps=7)
     return Case(b.finish(), {"x": integers(4, 2, 6, bits=26), "gain": integers(5, 1, 6, bits=15)})
 
 
@@ -104,23 +104,23 @@ def norm_case() -> Case:
 def rope_case() -> Case:
     b = Builder("rope")
     x = external(b, "x", 6, 8, Interval.signed(16))
-    rope(b, "p", x, angle_tables(b, 3, 8, 10000.0), heads=2, shift=15)
+    rope(b, "p", x, angle_tables(b, 3, 8, 10000.0), heads=2)
     return Case(b.finish(), {"x": integers(6, 6, 8)})
 
 
 @lru_cache
 def softmax_case() -> Case:
     b = Builder("softmax")
-    x = external(b, "x", 10, 5, Interval.signed(16))
+    x = external(b, "x", 10, 5, Interval.unsigned(16))
     softmax(b, "s", x, heads=2, window=3, rate=_RATE)
-    return Case(b.finish(), {"x": integers(7, 10, 5, bits=14)})
+    return Case(b.finish(), {"x": integers(7, 10, 5, bits=14) + (1 << 15)})
 
 
 @lru_cache
 def reciprocal_case() -> Case:
     values = [1 << 15, (1 << 15) + 1, 3 << 20, (1 << 30) - 1, 1 << 30]
     b = Builder("reciprocal")
-    reciprocal(b, "a", external(b, "d", 1, len(values), Interval(1 << 15, 1 << 30)))
+    reciprocal(b, "a", external(b, "d", 1, len(values), Interval(1 << 15, 1 << 30)), 1 << 46)
     return Case(b.finish(), {"d": np.array([values])})
 
 
@@ -129,11 +129,11 @@ def attention_case() -> Case:
     b = Builder("attention")
     q, k = (external(b, name, rows, 8, Interval.signed(16)) for name, rows in (("q", 20), ("k", 10)))
     v = external(b, "v", 10, 4, Interval.signed(16))
-    shape = AttentionShape(
-        kv_heads=2, group_size=2, window=3, score_shift=17, output_shift=44, rate=Fraction(1, 2048)
-    )
+    shape = AttentionShape(kv_heads=2, group_size=2, window=3, score_shift=17, rate=Fraction(1, 2048))
     attention(b, q, k, v, shape)
-    return Case(b.finish(), {"q": integers(8, 20, 8), "k": integers(9, 10, 8), "v": integers(10, 10, 4)})
+    q_values, k_values = integers(8, 20, 8), integers(9, 10, 8)
+    q_values[8] = k_values[2] = 32767  # a score beyond 16 bits
+    return Case(b.finish(), {"q": q_values, "k": k_values, "v": integers(10, 10, 4)})
 
 
 @lru_cache
@@ -142,8 +142,8 @@ def gate_case() -> Case:
     gates = [0, 1, -1, 8 * 32768, -8 * 32769, 5000, 1 << 22, -(1 << 23)]
     x = external(b, "x", 1, len(gates), Interval.signed(24))
     up = external(b, "u", 1, len(gates), Interval.signed(20))
-    parts = activation(b, "gate", b.value(x, x.domain), shift=3, fraction_bits=12)
-    gated_product(b, "mlp", parts, up, shift=14, bits=24)
+    active = activation(b, "gate", b.value(x, x.domain), shift=3, fraction_bits=12)
+    gated_product(b, "mlp", active, up, fraction_bits=12)
     return Case(b.finish(), {"x": np.array([gates]), "u": integers(11, 1, len(gates), bits=20)})
 
 
@@ -151,10 +151,10 @@ def gate_case() -> Case:
 def residual_case() -> Case:
     b = Builder("residual")
     x = boundary_in(b, "boundary.0", 2, 3)
-    y = external(b, "y", 2, 3, Interval.signed(27))
-    boundary_out(b, "boundary.1", x + y, shift=2)
+    y = external(b, "y", 2, 3, Interval.signed(32))
+    boundary_out(b, "boundary.1", x, b.value(y, y.domain), scale=5, shift=7)
     x_values = np.array([[-(1 << 25), (1 << 25) - 1, 0], [5, -5, 70000]])
-    y_values = np.array([[-(1 << 26), (1 << 26) - 1, 9], [1, 1, -70001]])
+    y_values = np.array([[-(1 << 31), (1 << 31) - 1, 9], [48, 47, -70001]])
     return Case(b.finish(), {"boundary.0": x_values, "y": y_values})
 
 
@@ -199,7 +199,7 @@ def clamp_bypassed(c: Case) -> Forgery:
     j = c.externals["x"][0].tolist().index(4096)
     return Forgery(
         {
-            "c.clamp.select": at(c["c.clamp.select"], 0, j),
+            "c.clamp.outside": at(c["c.clamp.outside"], 0, j, -1),
             "c.clamp.positive": at(c["c.clamp.positive"], 0, j, -1),
         },
         ("c.clamp",),
@@ -210,11 +210,11 @@ def clamp_with_a_wide_limb(c: Case) -> Forgery:
     """No overflow is admitted: the whole value goes into the limb below."""
     j = c.externals["x"][0].tolist().index(4096)
     lo = at(c["c.lo0"], 0, j, int(c["c.hi"][0, j]) << 8)
-    select = at(c["c.clamp.select"], 0, j)
+    outside = at(c["c.clamp.outside"], 0, j, -1)
     positive = at(c["c.clamp.positive"], 0, j, -1)
     hi = at(c["c.hi"], 0, j, -int(c["c.hi"][0, j]))
     return Forgery(
-        {"c.lo0": lo, "c.hi": hi, "c.clamp.select": select, "c.clamp.positive": positive}, ("c.lo0",)
+        {"c.lo0": lo, "c.hi": hi, "c.clamp.outside": outside, "c.clamp.positive": positive}, ("c.lo0",)
     )
 
 
@@ -254,8 +254,14 @@ def normalised_by_another_row(c: Case) -> Forgery:
 
 def factor_of_another_row(c: Case) -> Forgery:
     """Both rows normed by the first row's length."""
-    w = c["n.inverse.scaled"]
-    return Forgery({"n.inverse.scaled": np.array([[w[0, 0], w[0, 0]]])}, ("n.inverse.scaled",))
+    limbs = {name: c[name] for name in ("n.inverse.scaled.w0", "n.inverse.scaled.w1", "n.inverse.scaled.w2")}
+    return Forgery({n: np.array([[w[0, 0], w[0, 0]]]) for n, w in limbs.items()}, ("n.inverse.scaled",))
+
+
+def factor_rounded_up(c: Case) -> Forgery:
+    w, r = c["n.inverse.scaled.w0"], c["n.inverse.scaled.r0"]
+    cells = {"n.inverse.scaled.w0": at(w, 0, 1), "n.inverse.scaled.r0": at(r, 0, 1, -64)}
+    return Forgery(cells, ("n.inverse.scaled.r0",))
 
 
 def squares_left_out(c: Case) -> Forgery:
@@ -267,15 +273,13 @@ def squares_left_out(c: Case) -> Forgery:
 def other_positions(c: Case) -> Forgery:
     cos, sin = (t[1:] for t in angles(4, 8, 10000.0))
     rows = np.arange(6) // 2
-    acc = c["x"] * cos[rows] + np.roll(c["x"], 4, axis=1) * sin[rows] + (1 << 14)
-    return Forgery({"p.r0": acc % (1 << 15), "p.y0": acc >> 15}, ("p",))
+    return Forgery({"p": c["x"] * cos[rows] + np.roll(c["x"], 4, axis=1) * sin[rows]}, ("p",))
 
 
 def halves_not_swapped(c: Case) -> Forgery:
     cos, sin = angles(3, 8, 10000.0)
     rows = np.arange(6) // 2
-    acc = c["x"] * cos[rows] + c["x"] * sin[rows] + (1 << 14)
-    return Forgery({"p.r0": acc % (1 << 15), "p.y0": acc >> 15}, ("p",))
+    return Forgery({"p": c["x"] * cos[rows] + c["x"] * sin[rows]}, ("p",))
 
 
 def maximum_too_large(c: Case) -> Forgery:
@@ -312,6 +316,21 @@ def exponential_of_another_row(c: Case) -> Forgery:
     return Forgery({"s.exp.e": at(c["s.exp.e"], 9, 4)}, ("s.exp",))
 
 
+def share_off_by_one(c: Case) -> Forgery:
+    """A share that is not its exponential's part of the row."""
+    return Forgery({"s.scaled": at(c["s.scaled"], 5, 2)}, ("s.scaled",))
+
+
+def probability_off_by_one(c: Case) -> Forgery:
+    return Forgery({"s.probability.p": at(c["s.probability.p"], 5, 2)}, ("s.probability",))
+
+
+def probability_with_its_remainder(c: Case) -> Forgery:
+    """The equation holds again, with a remainder that is none."""
+    p, r = at(c["s.probability.p"], 5, 2), at(c["s.probability.r1"], 5, 2, -(1 << 12))
+    return Forgery({"s.probability.p": p, "s.probability.r1": r}, ("s.probability.r1",))
+
+
 def reciprocal_too_large(c: Case) -> Forgery:
     return Forgery({"a.inverse": at(c["a.inverse"], 0, 2)}, ("a.remainder.rho1",))
 
@@ -321,43 +340,55 @@ def reciprocal_too_small(c: Case) -> Forgery:
 
 
 def weighted(c: Case, *, window: int = 3, future: int = 0, swap: bool = False) -> Cells:
-    """(ATT.3) with another mask or the other group of heads."""
-    e, v = c["softmax.exp.e"], c["v"]
-    n = np.zeros((20, 4), dtype=object)
+    """(ATT.4) with another mask or the other group of heads."""
+    p, v = c["softmax.probability.p"], c["v"]
+    o = np.zeros((20, 4), dtype=object)
     for i in range(20):
         t, group = i // 4, (i % 4) // 2
         for j in range(5):
             if t - window < j <= t + future:
-                weight = e[i, j] if t - 3 < j <= t else 16
-                n[i] += weight * v[2 * j + (group ^ swap)]
-    return n
+                weight = p[i, j] if t - 3 < j <= t else 16
+                o[i] += weight * v[2 * j + (group ^ swap)]
+    return o
 
 
 def honest_weighted_values(c: Case) -> Forgery:
-    assert (weighted(c) == c["attention.weighted"]).all()
-    return Forgery({"attention.weighted": weighted(c)}, ())
+    assert (weighted(c) == c["attention"]).all()
+    return Forgery({"attention": weighted(c)}, ())
 
 
 def future_position_attended(c: Case) -> Forgery:
-    return Forgery({"attention.weighted": weighted(c, future=1)}, ("attention.weighted",))
+    return Forgery({"attention": weighted(c, future=1)}, ("attention",))
 
 
 def position_before_the_window_attended(c: Case) -> Forgery:
-    return Forgery({"attention.weighted": weighted(c, window=4)}, ("attention.weighted",))
+    return Forgery({"attention": weighted(c, window=4)}, ("attention",))
 
 
 def heads_swapped(c: Case) -> Forgery:
-    return Forgery({"attention.weighted": weighted(c, swap=True)}, ("attention.weighted",))
+    return Forgery({"attention": weighted(c, swap=True)}, ("attention",))
+
+
+def score_clamp_bypassed(c: Case) -> Forgery:
+    """A score beyond its range in one existing cell, passed on as its low bits."""
+    outside = c["scores.clamp.outside"]
+    i, j = np.argwhere(outside == 1)[0]
+    cells = {"scores.clamp.outside": at(outside, i, j, -1)}
+    if c["scores.clamp.positive"][i, j]:
+        cells["scores.clamp.positive"] = at(c["scores.clamp.positive"], i, j, -1)
+    return Forgery(cells, ("scores.clamp",))
+
+
+def score_of_another_product(c: Case) -> Forgery:
+    return Forgery({"scores.lo0": at(c["scores.lo0"], 6, 1)}, ("scores",))
 
 
 def keys_of_the_other_group(c: Case) -> Forgery:
     """Scores with swapped heads, and everything after them."""
     k = c["k"].reshape(5, 2, 8)[:, ::-1]
     q = c["q"].reshape(5, 2, 2, 8)
-    acc = np.einsum("agmk,jgk->agmj", q, k, optimize=False).reshape(20, 5) + (1 << 16)
-    y = (acc >> 17) + (1 << 15)
-    limbs = split(acc % (1 << 17), "scores.r0", "scores.r1")
-    return Forgery({**limbs, "scores.lo0": y % (1 << 16), "scores.hi": y >> 16}, ("scores",))
+    acc = np.einsum("agmk,jgk->agmj", q, k, optimize=False).reshape(20, 5)
+    return Forgery({"scores.products": acc}, ("scores.products",))
 
 
 def gelu_of_another_row(c: Case) -> Forgery:
@@ -366,17 +397,32 @@ def gelu_of_another_row(c: Case) -> Forgery:
     return Forgery({"gate.gelu.value": value}, ("gate.gelu",))
 
 
-def line_below_the_table(c: Case) -> Forgery:
+def active_below_the_table(c: Case) -> Forgery:
     """A very negative gate passed on as if it were positive."""
-    j = 7
-    return Forgery({"gate.clamp.positive": at(c["gate.clamp.positive"], 0, j)}, ("gate.clamp",))
+    return Forgery({"gate.clamp.positive": at(c["gate.clamp.positive"], 0, 7)}, ("gate.clamp",))
+
+
+def table_read_beyond_its_end(c: Case) -> Forgery:
+    """A gate far above passed on as one inside."""
+    cells = {
+        "gate.clamp.outside": at(c["gate.clamp.outside"], 0, 6, -1),
+        "gate.clamp.positive": at(c["gate.clamp.positive"], 0, 6, -1),
+    }
+    return Forgery(cells, ("gate.clamp",))
+
+
+def product_without_its_clamp(c: Case) -> Forgery:
+    """A gate far above, and the product of its line."""
+    t = (int(c["x"][0, 6]) + 4) >> 3
+    more = (t - largest(12)) * int(c["u"][0, 6])
+    return Forgery({"mlp": at(c["mlp"], 0, 6, more)}, ("mlp",))
 
 
 def residual_skipped(c: Case) -> Forgery:
     """The output without the input, rounded as it should be."""
-    total = c["y"] + 2
-    limbs = split(total >> 2, "residual_out.y0", "residual_out.y1")
-    return Forgery({"residual_out.r0": total % 4, **limbs}, ("residual_out",))
+    total = c["y"] + 64
+    limbs = split(total >> 7, "residual_out.y0", "residual_out.y1")
+    return Forgery({"residual_out.r0": total % 128, **limbs}, ("residual_out",))
 
 
 def output_of_another_value(c: Case) -> Forgery:
@@ -392,7 +438,7 @@ FORGERIES: dict[str, tuple[Callable[[Case], Forgery], ...]] = {
         saturated_to_the_other_side,
     ),
     "inverse root": (root_too_large, root_too_small, scaled_root_off_by_one, normalised_by_another_row),
-    "norm": (factor_of_another_row, squares_left_out),
+    "norm": (factor_of_another_row, factor_rounded_up, squares_left_out),
     "rope": (other_positions, halves_not_swapped),
     "softmax": (
         maximum_too_large,
@@ -400,6 +446,9 @@ FORGERIES: dict[str, tuple[Callable[[Case], Forgery], ...]] = {
         maximum_too_small,
         row_sum_of_exponentials,
         exponential_of_another_row,
+        share_off_by_one,
+        probability_off_by_one,
+        probability_with_its_remainder,
     ),
     "reciprocal": (reciprocal_too_large, reciprocal_too_small),
     "attention": (
@@ -407,8 +456,15 @@ FORGERIES: dict[str, tuple[Callable[[Case], Forgery], ...]] = {
         position_before_the_window_attended,
         heads_swapped,
         keys_of_the_other_group,
+        score_clamp_bypassed,
+        score_of_another_product,
     ),
-    "gate": (gelu_of_another_row, line_below_the_table),
+    "gate": (
+        gelu_of_another_row,
+        active_below_the_table,
+        table_read_beyond_its_end,
+        product_without_its_clamp,
+    ),
     "residual": (residual_skipped, output_of_another_value),
 }
 

@@ -52,7 +52,6 @@ class Object {
   }
   std::string str() const { return "{" + body_ + "}"; }
 
- private:
   static std::string quoted(std::string_view s) {
     std::string out = "\"";
     for (const char c : s) {
@@ -65,6 +64,8 @@ class Object {
     }
     return out + "\"";
   }
+
+ private:
   std::string body_;
 };
 
@@ -89,6 +90,20 @@ std::string signed_list(std::span<const F> cells) {
   return "[" + out + "]";
 }
 
+// A member is about recorded layers, or a forward pass that nobody recorded.
+std::string members(const Statement& s) {
+  std::string out;
+  for (size_t m = 0; m < s.members.size(); ++m) {
+    Object member;
+    member.text("scope", s.members[m].boundaries ? "layers" : "forward");
+    std::string names;
+    for (const Segment& segment : s.segments)
+      if (segment.member == m) names += (names.empty() ? "" : ", ") + Object::quoted(segment.name);
+    out += (m == 0 ? "" : ", ") + member.raw("segments", "[" + names + "]").str();
+  }
+  return "[" + out + "]";
+}
+
 std::string accepted(const Statement& s, const Verified& v, size_t proof_bytes) {
   Object terms;
   for (const SecurityTerm& t : v.terms) terms.real(t.name, t.bits);
@@ -105,6 +120,7 @@ std::string accepted(const Statement& s, const Verified& v, size_t proof_bytes) 
   Object out;
   out.text("verdict", "accepted").flag("hiding", s.hiding).count("counter", v.counter);
   out.real("security_bits", v.bits).raw("security_terms", terms.str());
+  out.raw("members", members(s));
   return out.raw("segments", "[" + segments + "]").count("proof_bytes", proof_bytes).str();
 }
 

@@ -111,6 +111,11 @@ void eq_planes(std::span<const Ext<D>> point, Planes<D> out) {
 }
 
 template <int D>
+void add_multiple(const F* values, size_t n, const Ext<D>& c, Ext<D>* out) {
+  for (size_t i = 0; i < n; ++i) out[i] += c * values[i];
+}
+
+template <int D>
 Ext<D> inner_product(const Ext<D>* a, const Ext<D>* b, size_t n) {
   Ext<D> sum;
   for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
@@ -164,17 +169,84 @@ RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, ConstPlanes<D>
 }
 
 template <int D>
-RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda,
-                                 ConstPlanes<D> eq, size_t n) {
-  Ext<D> sums, products, slopes;
+RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& mu, ConstPlanes<D> eq,
+                                 size_t n) {
+  RoundEnds<D> sum;
   for (size_t i = 0; i < n / 2; ++i) {
     const Line<D> q0(qa, i), q1(qb, i);
     const Ext<D> e = eq.get(i);
-    sums += e * (q0.zero + q1.zero);
-    products += e * (q0.zero * q1.zero);
-    slopes += e * (q0.slope * q1.slope);
+    sum.zero += e * ((q0.zero + mu) * (q1.zero + mu));
+    sum.infinity += e * (q0.slope * q1.slope);
   }
-  return {sums + lambda * products, lambda * slopes};
+  return sum;
+}
+
+// The elements of F in planes of one.
+template <int K>
+auto element(ConstPlanes<K> a, size_t i) {
+  if constexpr (K == 1) return F(a.c[0][i]);
+  else return a.get(i);
+}
+template <int K, class T>
+void set_element(Planes<K> a, size_t i, const T& x) {
+  if constexpr (K == 1) a.c[0][i] = x.v;
+  else a.set(i, x);
+}
+
+template <int K>
+void at_node(ConstPlanes<K> a, size_t n, Node node, Planes<K> out) {
+  for (size_t i = 0; i < n / 2; ++i) {
+    const auto a0 = element<K>(a, 2 * i), a1 = element<K>(a, 2 * i + 1);
+    switch (node) {
+      case Node::kZero: set_element<K>(out, i, a0); break;
+      case Node::kOne: set_element<K>(out, i, a1); break;
+      case Node::kTwo: set_element<K>(out, i, a1 + (a1 - a0)); break;
+      case Node::kInfinity: set_element<K>(out, i, a1 - a0); break;
+    }
+  }
+}
+
+template <int K>
+void split(ConstPlanes<K> a, size_t n, Planes<K> even, Planes<K> odd) {
+  portable::at_node<K>(a, n, Node::kZero, even);
+  portable::at_node<K>(a, n, Node::kOne, odd);
+}
+
+template <int K>
+void multiply(ConstPlanes<K> a, ConstPlanes<K> b, size_t n, Planes<K> out) {
+  for (size_t i = 0; i < n; ++i) set_element<K>(out, i, element<K>(a, i) * element<K>(b, i));
+}
+
+template <int K>
+void add_to(ConstPlanes<K> a, size_t n, Planes<K> out) {
+  for (size_t i = 0; i < n; ++i) set_element<K>(out, i, element<K>(out, i) + element<K>(a, i));
+}
+
+template <int D, int K>
+void add_scaled(ConstPlanes<K> a, size_t n, const Ext<D>& r, Planes<D> out) {
+  for (size_t i = 0; i < n; ++i) out.set(i, out.get(i) + r * element<K>(a, i));
+}
+
+template <int D, int K>
+Ext<D> sum(ConstPlanes<K> values, size_t n) {
+  Ext<D> total;
+  for (size_t i = 0; i < n; ++i) total += Ext<D>(element<K>(values, i));
+  return total;
+}
+
+template <int D, int K>
+Ext<D> weighted_sum(ConstPlanes<D> weights, ConstPlanes<K> values, size_t n) {
+  Ext<D> total;
+  for (size_t i = 0; i < n; ++i) total += weights.get(i) * element<K>(values, i);
+  return total;
+}
+
+template <int D>
+void fold_base(ConstPlanes<1> a, size_t n, const Ext<D>& r, Planes<D> out) {
+  for (size_t i = 0; i < n / 2; ++i) {
+    const F a0(a.c[0][2 * i]), a1(a.c[0][2 * i + 1]);
+    out.set(i, Ext<D>(a0) + r * (a1 - a0));
+  }
 }
 
 }  // namespace assay::portable

@@ -4,52 +4,11 @@
 #include <algorithm>
 
 #include "backend/cpu/avx2.h"
+#include "backend/cpu/planes_avx2.h"
 #include "backend/cpu/portable.h"
 #include "field/packed_avx2.h"
 
 namespace assay::avx2 {
-namespace {
-
-// Products summed before the lanes are added up: 2^20 * 2^39 < 2^61.
-constexpr size_t kFlushAfter = size_t{1} << 20;
-
-// Elements in memory order, from position i on.
-template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> load_planes(ConstPlanes<D> a, size_t i) {
-  PackedExt<D> r;
-  for (int d = 0; d < D; ++d) r.c[d] = load(a.c[d] + i);
-  return r;
-}
-template <int D>
-ASSAY_AVX2_INLINE void store_planes(Planes<D> a, size_t i, const PackedExt<D>& x) {
-  for (int d = 0; d < D; ++d) store(a.c[d] + i, x.c[d]);
-}
-
-// Separating even from odd elements leaves lanes in the order 0 2 1 3. This takes them there, and back.
-ASSAY_AVX2_INLINE V swap_middle(V x) { return _mm256_permute4x64_epi64(x, 0xD8); }
-template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> swap_middle(PackedExt<D> x) {
-  for (int d = 0; d < D; ++d) x.c[d] = swap_middle(x.c[d]);
-  return x;
-}
-
-// Elements 2i, 2i+2, 2i+4, 2i+6 and their successors, lanes with the middle swapped.
-template <int D>
-struct Pairs {
-  PackedExt<D> even, odd;
-};
-template <int D>
-ASSAY_AVX2_INLINE Pairs<D> load_pairs(ConstPlanes<D> a, size_t i) {
-  Pairs<D> r;
-  for (int d = 0; d < D; ++d) {
-    const V v0 = load(a.c[d] + 2 * i), v1 = load(a.c[d] + 2 * i + 4);
-    r.even.c[d] = _mm256_unpacklo_epi64(v0, v1);
-    r.odd.c[d] = _mm256_unpackhi_epi64(v0, v1);
-  }
-  return r;
-}
-
-}  // namespace
 
 template <int D>
 ASSAY_AVX2 void eq_table(std::span<const Ext<D>> point, Ext<D>* out) {
@@ -93,6 +52,21 @@ ASSAY_AVX2 Ext<D> inner_product(const Ext<D>* a, const Ext<D>* b, size_t n) {
     sum += sum_lanes(wide);
   }
   return sum + portable::inner_product<D>(a + packed, b + packed, n - packed);
+}
+
+template <int D>
+ASSAY_AVX2 void add_multiple(const F* values, size_t n, const Ext<D>& c, Ext<D>* out) {
+  const size_t packed = n / 4 * 4;
+  const PackedExt<D> factor = splat(c);
+  for (size_t i = 0; i < packed; i += 4) {
+    V v = load(reinterpret_cast<const uint64_t*>(values + i));
+    if constexpr (D == 3) v = _mm256_permute4x64_epi64(v, 0x6C);  // the order of load_exts
+    if constexpr (D == 2) v = _mm256_permute4x64_epi64(v, 0xD8);
+    PackedExt<D> sum = load_exts(out + i);
+    for (int d = 0; d < D; ++d) sum.c[d] = add(sum.c[d], mul(v, factor.c[d]));
+    store_exts(out + i, sum);
+  }
+  portable::add_multiple<D>(values + packed, n - packed, c, out + packed);
 }
 
 template <int D>
@@ -159,22 +133,22 @@ ASSAY_AVX2 RoundEnds<D> fraction_round(ConstPlanes<D> pa, ConstPlanes<D> pb, Con
 }
 
 template <int D>
-ASSAY_AVX2 RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& lambda,
+ASSAY_AVX2 RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb, const Ext<D>& mu,
                                             ConstPlanes<D> eq, size_t n) {
   const size_t packed = n / 8 * 4;
-  RoundEnds<D> sum = portable::fraction_round_ones<D>(qa.at(2 * packed), qb.at(2 * packed), lambda,
-                                                      eq.at(packed), n - 2 * packed);
+  RoundEnds<D> sum = portable::fraction_round_ones<D>(qa.at(2 * packed), qb.at(2 * packed), mu, eq.at(packed),
+                                                      n - 2 * packed);
+  const PackedExt<D> shift = splat(mu);
   for (size_t i = 0; i < packed;) {
-    WideExt<D> sums{}, products{}, slopes{};
+    WideExt<D> zero{}, infinity{};
     for (const size_t end = std::min(packed, i + 4 * kFlushAfter); i < end; i += 4) {
       const Pairs<D> q0 = load_pairs(qa, i), q1 = load_pairs(qb, i);
       const Factor<D> e = factor(swap_middle(load_planes(eq, i)));
-      sums = sums + product(e, factor(q0.even + q1.even));
-      products = products + product(e, factor(q0.even * q1.even));
-      slopes = slopes + product(e, factor((q0.odd - q0.even) * (q1.odd - q1.even)));
+      zero = zero + product(e, factor((q0.even + shift) * (q1.even + shift)));
+      infinity = infinity + product(e, factor((q0.odd - q0.even) * (q1.odd - q1.even)));
     }
-    sum.zero += sum_lanes(sums) + lambda * sum_lanes(products);
-    sum.infinity += lambda * sum_lanes(slopes);
+    sum.zero += sum_lanes(zero);
+    sum.infinity += sum_lanes(infinity);
   }
   return sum;
 }
@@ -183,6 +157,7 @@ ASSAY_AVX2 RoundEnds<D> fraction_round_ones(ConstPlanes<D> qa, ConstPlanes<D> qb
   template void eq_table(std::span<const Ext<D>>, Ext<D>*);                                                \
   template void eq_planes(std::span<const Ext<D>>, Planes<D>);                                             \
   template Ext<D> inner_product(const Ext<D>*, const Ext<D>*, size_t);                                     \
+  template void add_multiple(const F*, size_t, const Ext<D>&, Ext<D>*);                                    \
   template void fraction_layer(ConstPlanes<D>, ConstPlanes<D>, size_t, Planes<D>, Planes<D>);              \
   template void fraction_layer_ones(ConstPlanes<D>, size_t, Planes<D>, Planes<D>);                         \
   template void fold(ConstPlanes<D>, size_t, const Ext<D>&, Planes<D>);                                    \

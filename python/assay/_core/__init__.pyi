@@ -7,7 +7,7 @@ import numpy
 import numpy.typing
 import typing
 from . import testing
-__all__: list[str] = ['Circuit', 'CodeParams', 'Commitment', 'EvaluationError', 'LongLived', 'Malformed', 'NotProvable', 'Rejected', 'Statement', 'combine_parts', 'force_portable', 'merkle_root', 'part_digests', 'processor', 'prove', 'set_threads', 'testing', 'threads', 'verify']
+__all__: list[str] = ['Circuit', 'CodeParams', 'Commitment', 'EvaluationError', 'File', 'LongLived', 'Malformed', 'NotProvable', 'Rejected', 'Statement', 'combine_parts', 'force_portable', 'merkle_root', 'part_digests', 'processor', 'prove', 'set_threads', 'testing', 'threads', 'verify']
 class Rejected(Exception):
     """
     A proof was rejected: args are (code, segment, relation, round, message).
@@ -74,15 +74,21 @@ class CodeParams:
     @property
     def random(self) -> int:
         ...
+class File:
+    """
+    A file of so many bytes, mapped only while it is used.
+    """
+    def __init__(self, path: str, bytes: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
 class _ProverCommitment:
     pass
 class Commitment:
     """
     The prover's side of a commitment.
     """
-    def __init__(self, name: str, code: CodeParams, parts: collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, numpy.ndarray]]]], key: bytes) -> None:
+    def __init__(self, name: str, code: CodeParams, parts: collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, File | numpy.ndarray]]]], key: bytes) -> None:
         """
-        parts: a list of (rows, [(first block, cells), ...]).
+        parts: a list of (rows, [(first block, cells), ...]); those of a file are int16.
         """
     def commit(self) -> None:
         """
@@ -90,11 +96,11 @@ class Commitment:
         """
     def leaves(self) -> numpy.typing.NDArray[numpy.uint8]:
         ...
-    def restore(self, leaves: numpy.ndarray, digests: collections.abc.Sequence[numpy.ndarray] = []) -> None:
+    def restore(self, leaves: numpy.ndarray, digests: collections.abc.Sequence[File | numpy.ndarray] = []) -> None:
         """
         Take over the leaf digests of an earlier commit, and optionally the digests of each part.
         """
-    def set_codeword(self, part: typing.SupportsInt | typing.SupportsIndex, columns: numpy.ndarray) -> None:
+    def set_codeword(self, part: typing.SupportsInt | typing.SupportsIndex, columns: File | numpy.ndarray) -> None:
         """
         Answer queries of a part from a stored codeword.
         """
@@ -137,7 +143,7 @@ def force_portable(portable: bool) -> None:
     """
 def merkle_root(leaves: numpy.ndarray) -> bytes:
     ...
-def part_digests(code: CodeParams, rows: typing.SupportsInt | typing.SupportsIndex, slots: collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, numpy.ndarray]], part_index: typing.SupportsInt | typing.SupportsIndex, key: bytes, sink: typing.Any = None, want_codeword: bool = False) -> numpy.typing.NDArray[numpy.uint8]:
+def part_digests(code: CodeParams, rows: typing.SupportsInt | typing.SupportsIndex, slots: collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, File | numpy.ndarray]], part_index: typing.SupportsInt | typing.SupportsIndex, key: bytes, sink: typing.Any = None, want_codeword: bool = False) -> numpy.typing.NDArray[numpy.uint8]:
     """
     The digest of every column of one part, as (columns, 32). sink(rows_done, symbols or None) is called after each batch of 8 rows; the symbols, wanted for storing, come column by column and live during the call.
     """

@@ -1,6 +1,7 @@
 """A whole forward pass, measured from token ids to proof bytes, beside the float model's prefill.
 
-The keys of `assay.bench.layer`, and:
+The keys of `assay.bench.layer` without `relative_l2` and `relative_l2_bf16`: errors of one layer's update, of
+which a forward pass has none. And:
 
 | key | what it is |
 | --- | --- |
@@ -32,7 +33,7 @@ from assay import _core
 from assay.audit.challenge import FORWARD, Challenge, challenge
 from assay.audit.header import check_length
 from assay.audit.log import TOP_K
-from assay.bench.layer import NO_ACCURACY, counts
+from assay.bench.layer import counts
 from assay.bench.machine import elsewhere, memory, processor, verifying, with_profile
 from assay.prove.folder import RegisteredModel
 from assay.prove.log import Logging
@@ -86,7 +87,6 @@ def measure(
         **inference,
         "ratio_to_inference": ratio,
         "tokens_per_s": tokens / figures["prove_s"],
-        **NO_ACCURACY,
         "profile": public.profile.name,
         "tokens": tokens,
         "positions": positions,

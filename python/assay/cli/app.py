@@ -29,6 +29,11 @@ PublicHash = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="The SHA-256 that the public file (`pin`: of epoch 0) must have, in hexadecimal."),
 ]
+PublicFile = Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")]
+_CHALLENGES = typer.Option(metavar="FILE", help="The challenge that you drew; of a batch each, in its order.")
+Length = Annotated[int, typer.Option(min=1, help="How many tokens.")]
+OtherProfile = Annotated[Optional[str], typer.Option(help="Another profile than the model's.")]  # noqa: UP045
+Runs = Annotated[int, typer.Option(min=1, help="Median of so many.")]
 InsecureNoHiding = Annotated[
     bool,
     typer.Option(
@@ -245,11 +250,8 @@ def pin(
 
 @app.command()
 def statement(
-    public: Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")],
-    challenge: Annotated[
-        list[Path],
-        typer.Option(metavar="FILE", help="The challenge that you drew; of a batch each, in its order."),
-    ],
+    public: PublicFile,
+    challenge: Annotated[list[Path], _CHALLENGES],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the statement.")],
     proof: Annotated[
         Optional[Path],  # noqa: UP045
@@ -267,11 +269,8 @@ def statement(
 @app.command()
 def verify(
     proof: Annotated[Path, typer.Argument(metavar="FILE", help="The proof.")],
-    public: Annotated[Path, typer.Option(metavar="public.assay", help="The public file that you pinned.")],
-    challenge: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option(metavar="FILE", help="The challenge that you drew; of a batch each, in its order."),
-    ] = None,
+    public: PublicFile,
+    challenge: Annotated[Optional[list[Path]], _CHALLENGES] = None,  # noqa: UP045
     any_statement: Annotated[
         bool, typer.Option("--any-statement", help="Show the proof's own statement and compare nothing.")
     ] = False,
@@ -279,6 +278,10 @@ def verify(
         Optional[str],  # noqa: UP045
         typer.Option(help="Token ids separated by commas, which a proven forward pass must be of."),
     ] = None,
+    require_served: Annotated[
+        bool,
+        typer.Option("--require-served", help="Reject a proof that says nothing of served logits."),
+    ] = False,
     public_hash: PublicHash = None,
     pin: Annotated[
         Optional[Path],  # noqa: UP045
@@ -300,6 +303,7 @@ def verify(
         challenges=challenge or [],
         any_statement=any_statement,
         tokens=tokens,
+        require_served=require_served,
         public_hash=public_hash,
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,
@@ -335,7 +339,7 @@ def circuit_show(
         typer.Option(metavar="DIR", help="Of this registered model; default: the sizes of Gemma 3 270M."),
     ] = None,
     layer: Annotated[int, typer.Option(min=0)] = 0,
-    tokens: Annotated[int, typer.Option(min=1)] = 64,
+    tokens: Length = 64,
     json: Json = False,
 ) -> None:
     """Print a layer's relations with their bounds, and counts of lookups and committed elements."""
@@ -360,11 +364,11 @@ def ledger_show(
 @bench_app.command("layer")
 def bench_layer(
     dir: Registered,
-    tokens: Annotated[int, typer.Option(min=1)] = 64,
+    tokens: Length = 64,
     layer: Annotated[int, typer.Option(min=0)] = 0,
-    profile: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
+    profile: OtherProfile = None,
     threads: Threads = 0,
-    runs: Annotated[int, typer.Option(min=1, help="Median of so many.")] = 3,
+    runs: Runs = 3,
     accuracy: Annotated[bool, typer.Option(help="Compare with the float model too (takes longer).")] = True,
     model: Annotated[str, typer.Option(help="The model file, for --accuracy.")] = "gemma3-270m",
     json: Json = False,
@@ -387,11 +391,11 @@ def bench_layer(
 @bench_app.command("forward")
 def bench_forward(
     dir: Registered,
-    tokens: Annotated[int, typer.Option(min=1)] = 64,
+    tokens: Length = 64,
     num_positions: Annotated[int, typer.Option(min=1)] = 8,
-    profile: Annotated[Optional[str], typer.Option()] = None,  # noqa: UP045
+    profile: OtherProfile = None,
     threads: Threads = 0,
-    runs: Annotated[int, typer.Option(min=1, help="Median of so many.")] = 1,
+    runs: Runs = 1,
     batch: Annotated[
         int, typer.Option(min=1, help="Statements of a second proof, for the cost of a further one.")
     ] = 1,

@@ -15,6 +15,7 @@ from assay.cli.main import say
 from assay.cli.output import emit, table
 from assay.errors import RequestError
 from assay.graph import Builder
+from assay.graph.summary import operations
 
 _EXAMPLE = "gemma3_270m.json"
 
@@ -40,6 +41,10 @@ def show(name: str, dir: Path | None, *, layer: int, tokens: int, as_json: bool)
         "tokens": tokens,
         "lookups": circuit.lookups,
         "committed_elements": circuit.witness_cells,
+        "operations": [
+            {"name": o.name, "outputs": o.outputs, "lookups": o.lookups, "committed_elements": o.cells}
+            for o in operations(builder)
+        ],
         "relations": relations,
         "tables": [{"name": t.name, "rows": t.rows, "columns": 1 + len(t.images)} for t in builder.tables],
         "facts": [{"name": fact.name, "argument": fact.argument} for fact in builder.facts],
@@ -78,6 +83,15 @@ def _print(payload: dict[str, Any]) -> None:
     rows = [[r["name"], r["kind"], f"{r['cells']:,}", str(r["bits"])] for r in payload["relations"]]
     title = f"{payload['circuit']} over {payload['tokens']} tokens, {payload['model']}"
     table(title, ["relation", "kind", "cells", "bits"], rows)
+    rows = [
+        [
+            o["name"],
+            f"{o['outputs']:,}",
+            *(f"{n:,} ({n / o['outputs']:.2f})" for n in (o["lookups"], o["committed_elements"])),
+        ]
+        for o in payload["operations"]
+    ]
+    table("operations (for each output)", ["operation", "outputs", "lookups", "committed elements"], rows)
     table(
         "tables",
         ["table", "rows", "columns"],

@@ -118,6 +118,7 @@ def verify(
     challenges: list[Path],
     any_statement: bool,
     tokens: str | None,
+    require_served: bool,
     public_hash: str | None,
     pin: Path | None,
     insecure_no_hiding: bool,
@@ -127,13 +128,19 @@ def verify(
 ) -> None:
     """`assay verify`."""
     model = _pinned(public, public_hash)
+    expected = None if tokens is None else numbers(tokens, "tokens")
     if reference:
         if pin is not None:
             raise RequestError("pin-and-reference", "a pin is brought up to date by the fast verifier alone")
-        if tokens is not None:
-            raise RequestError("tokens-and-reference", "tokens are compared by the fast verifier alone")
-        asked = [] if any_statement else challenges
-        _verify_by_reference(proof, model, asked, insecure_no_hiding=insecure_no_hiding, as_json=as_json)
+        _verify_by_reference(
+            proof,
+            model,
+            [] if any_statement else challenges,
+            tokens=expected,
+            require_served=require_served,
+            insecure_no_hiding=insecure_no_hiding,
+            as_json=as_json,
+        )
         return
     from assay import _core
     from assay.verify import verify as check
@@ -145,7 +152,8 @@ def verify(
         public=model,
         challenge=challenges,
         any_statement=any_statement,
-        tokens=None if tokens is None else numbers(tokens, "tokens"),
+        tokens=expected,
+        require_served=require_served,
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,
     )
@@ -190,6 +198,8 @@ def _verify_by_reference(
     model: PublicModel,
     challenges: list[Path],
     *,
+    tokens: list[int] | None,
+    require_served: bool,
     insecure_no_hiding: bool,
     as_json: bool,
 ) -> None:
@@ -199,7 +209,14 @@ def _verify_by_reference(
     if not challenges:
         raise RequestError("no-challenge", "the reference verifier always compares with a challenge")
     start = time.perf_counter()
-    found = check(proof, public=model, challenge=challenges, insecure_no_hiding=insecure_no_hiding)
+    found = check(
+        proof,
+        public=model,
+        challenge=challenges,
+        tokens=tokens,
+        require_served=require_served,
+        insecure_no_hiding=insecure_no_hiding,
+    )
     seconds = time.perf_counter() - start
     payload = {
         "verdict": "accepted",

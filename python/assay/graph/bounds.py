@@ -12,7 +12,8 @@ enough).
    the left side and the table the right.
 
 Facts are bounds on a product of operands, or on a tensor, that intervals do not see; each is registered
-under a name by the operation that establishes it, with its argument.
+under a name by the operation that establishes it, with its argument. Where that is about what reads a tensor,
+the readers are checked.
 """
 
 from __future__ import annotations
@@ -238,6 +239,30 @@ def require_established(
         raise CircuitError(
             "circuit-range", f"no relation establishes the declared bounds of {', '.join(map(repr, missing))}"
         )
+
+
+def require_readers(
+    tensors: Sequence[Tensor],
+    facts: Sequence[tuple[int, str, str]],
+    relations: Sequence[tuple[Equation, frozenset[int]]],
+    public: Sequence[tuple[str, Wire]],
+) -> None:
+    """Raises unless the tensor of each (tensor, fact, relation) is read by that relation and by no other."""
+    readers: dict[int, set[str]] = {tensor: set() for tensor, _, _ in facts}
+    for equation, inputs in relations:
+        for tensor in inputs | {o.tensor for o in equation.tensors()}:
+            readers.setdefault(tensor, set()).add(equation.name)
+    for name, wire in public:
+        for _, tensor in wire.terms:
+            readers.setdefault(tensor, set()).add(name)
+    for tensor, fact, only in facts:
+        if readers[tensor] != {only}:
+            found = ", ".join(map(repr, sorted(readers[tensor]))) or "nothing"
+            raise CircuitError(
+                "circuit-fact",
+                f"the fact {fact!r} needs {only!r} to be all that reads {tensors[tensor].name!r}, "
+                f"which is read by {found}",
+            )
 
 
 def relation_sides(

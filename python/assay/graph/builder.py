@@ -24,6 +24,7 @@ from assay.graph.expression import (
     Domain,
     Factor,
     Map,
+    Monomial,
     Operand,
     Poly,
     PublicTable,
@@ -125,6 +126,7 @@ class Builder:
         self.arithmetic = Bounds()
         self.wires: dict[WireKey, int] = {}
         self._given: set[int] = set()
+        self._readers: list[tuple[int, str, str]] = []  # a tensor, a fact, and the only reader it permits
         self._table_ids: dict[Table, int] = {}
         self._names: set[str] = set()
         self._tensor_names: set[str] = set()
@@ -183,10 +185,15 @@ class Builder:
 
     # ---- facts ----
 
-    def tensor_fact(self, name: str, wire: Wire, argument: str) -> Wire:
-        """Declares that the bounds of the wire's tensors hold, for a reason intervals do not see."""
+    def tensor_fact(self, name: str, wire: Wire, argument: str, *, only: str | None = None) -> Wire:
+        """Declares that the bounds of the wire's tensors hold, for a reason intervals do not see.
+
+        With `only` the reason hangs on that relation being the only one that reads them: `finish` checks it.
+        """
         self.facts.append(Fact(name, argument))
         self._given.update(t for _, t in wire.terms)
+        if only is not None:
+            self._readers += [(t, name, only) for _, t in wire.terms]
         return wire
 
     def product_fact(self, name: str, operands: Sequence[Operand], bounds: Interval, argument: str) -> None:
@@ -210,11 +217,15 @@ class Builder:
         return name
 
     def zero(self, name: str, domain: Domain, polys: Sequence[Poly]) -> None:
-        """Each polynomial (degree <= 3) is zero on each cell of a full domain."""
-        if domain.ragged.causal:
-            raise CircuitError("circuit-shape", f"zero-check {name!r} on a ragged domain")
+        """Each polynomial (degree <= 3) is zero on each cell of the domain.
+
+        It is proven on the full domain, where tensors of missing cells read 0: on a ragged domain each
+        monomial has such a tensor among its operands.
+        """
         for p in polys:
             self._check_poly(name, p, domain)
+            if domain.ragged.causal and not all(_vanishes(m, domain) for m in p.monomials):
+                raise CircuitError("circuit-shape", f"zero-check {name!r} has a monomial on missing cells")
             if any(o.map.indexed for m in p.monomials for o in m.operands):
                 raise CircuitError("circuit-shape", f"zero-check {name!r} with an indexed operand")
             loose = [m for m in p.monomials if m.operands and not any(o.vanishes_outside for o in m.operands)]
@@ -251,7 +262,7 @@ class Builder:
     def in_range(self, name: str, wire: Wire, bounds: Interval) -> None:
         """wire is in `bounds` on each of its existing cells, by one lookup."""
         table = self.range_table(bounds.hi - bounds.lo + 1)
-        self.lookup(name, table, wire.domain, [wire - bounds.lo if bounds.lo else wire])
+        self.lookup(name, table, wire.domain, [Poly.of(wire) - bounds.lo])
 
     def _check_poly(self, name: str, poly: Poly, domain: Domain, degree: int = 3) -> None:
         for m in poly.monomials:
@@ -307,19 +318,21 @@ class Builder:
     def decompose(self, name: str, value: Accumulator, constant: int, limbs: Sequence[Limb]) -> list[Wire]:
         """Commits limbs with value + constant = sum of 2^(widths below) * limb; the last may be signed."""
         d = value.domain
-        parts = [self.tensor(f"{name}.{limb.name}", d.rows, d.cols, limb.bounds) for limb in limbs]
+        parts = [
+            self.tensor(f"{name}.{limb.name}", d.rows, d.cols, limb.bounds, ragged=d.ragged) for limb in limbs
+        ]
         for limb, part in zip(limbs, parts, strict=True):
             if limb.checked:
                 self.in_range(f"{name}.{limb.name}", part, limb.bounds)
-        self._equate(name, value, recombine(limbs, parts) - constant)
+        self._equate(name, value, recombine(limbs, parts), constant)
         self._fill(StepKind.DECOMPOSE, value, constant, parts, tuple(limb.bits for limb in limbs))
         return parts
 
     def commit(self, name: str, value: Accumulator, *, constant: int = 0) -> Wire:
         """Commits value + constant as a tensor; the relation defines it, so it needs no range check."""
         d = value.domain
-        out = self.tensor(name, d.rows, d.cols, value.bounds.shifted(constant))
-        self._equate(name, value, out - constant)
+        out = self.tensor(name, d.rows, d.cols, value.bounds.shifted(constant), ragged=d.ragged)
+        self._equate(name, value, out, constant)
         self._fill(StepKind.DECOMPOSE, value, constant, [out], (63,))
         return out
 
@@ -329,9 +342,10 @@ class Builder:
         self.program.append(Step(StepKind.ASSIGN, out.domain, _single(out), value))
         return out
 
-    def _equate(self, name: str, value: Accumulator, out: Wire) -> None:
+    def _equate(self, name: str, value: Accumulator, out: Wire, constant: int) -> None:
+        """value + constant = out."""
         if value.poly is not None:
-            self.vanish(name, value.domain, value.poly - out)
+            self.vanish(name, value.domain, value.poly - out + constant)
             return
         assert value.x is not None, "an accumulator is a polynomial or an einsum"
         assert value.y is not None, "an einsum has two operands"
@@ -341,7 +355,7 @@ class Builder:
                 value.kind,
                 value.groups,
                 value.members,
-                out,
+                out - constant,
                 value.x,
                 value.y,
                 value.bounds,
@@ -470,6 +484,8 @@ class Builder:
         for name, sides in self.sides().items():
             _bounds.require_closed(name, sides)
         _bounds.require_established(self.tensors, self._given, relations, self.arithmetic)
+        public = [(t.name, t.wire) for t in self.totals] + [(o.name, o.wire) for o in self.outputs]
+        _bounds.require_readers(self.tensors, self._readers, relations, public)
 
     def finish(self) -> bytes:
         """The circuit in its canonical bytes; raises `CircuitError` if a bound does not close."""
@@ -505,6 +521,14 @@ def _fits(operand: Operand, domain: Domain) -> bool:
             and _pairs(domain.cols, operand.argument)
         )
     return shape == (1, domain.rows if operand.map is Map.ROW else domain.cols)
+
+
+def _vanishes(m: Monomial, domain: Domain) -> bool:
+    """Whether the monomial is 0 on the missing cells of the domain, where tensors without them read 0."""
+    return any(
+        o.map is Map.CELL and o.source_wire.ragged == domain.ragged and o.source_wire.constant == 0
+        for o in m.operands
+    )
 
 
 def _indexes(operand: Operand, domain: Domain) -> bool:

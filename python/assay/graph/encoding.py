@@ -87,7 +87,8 @@ class _Encoder:
         return b"".join(out)
 
     def zero_check(self, z: ZeroCheck) -> bytes:
-        return _string(z.name) + _domain(z.domain) + _listed(z.polys, self._poly)
+        full = Domain(z.domain.rows, z.domain.cols)  # missing cells read 0 (Builder.zero)
+        return _string(z.name) + _domain(full) + _listed(z.polys, self._poly)
 
     def linear(self, r: Linear) -> bytes:
         return _string(r.name) + _domain(r.domain) + self._poly(r.poly)

@@ -18,9 +18,10 @@ from assay.graph.records import Source
 
 @dataclass(frozen=True, slots=True)
 class OperationSummary:
-    """Existing lookups and committed witness cells of one operation."""
+    """Existing lookups and committed witness cells of one operation; outputs: cells of its largest tensor."""
 
     name: str
+    outputs: int
     lookups: int
     cells: int
 
@@ -71,29 +72,33 @@ class CircuitSummary:
 
 def summarise(builder: Builder, tokens: int) -> CircuitSummary:
     """The numbers of a circuit over `tokens` positions."""
-    operations = _operations(builder)
+    each = operations(builder)
     return CircuitSummary(
         name=builder.name,
         digest=digest(builder).hex(),
         tokens=tokens,
-        lookups=sum(o.lookups for o in operations),
-        cells=sum(o.cells for o in operations),
-        operations=operations,
+        lookups=sum(o.lookups for o in each),
+        cells=sum(o.cells for o in each),
+        operations=each,
         relations=_relations(builder),
         tables=tuple((t.name, t.rows) for t in builder.tables),
         facts=tuple((f.name, f.argument) for f in builder.facts),
     )
 
 
-def _operations(builder: Builder) -> tuple[OperationSummary, ...]:
-    lookups, cells = Counter[str](), Counter[str]()
+def operations(builder: Builder) -> tuple[OperationSummary, ...]:
+    """What each operation of a circuit takes."""
+    lookups, cells, outputs = Counter[str](), Counter[str](), Counter[str]()
     for lookup in builder.lookups:
         lookups[_operation(lookup.name)] += lookup.domain.cells()
     for tensor in builder.tensors:
         if tensor.source is Source.WITNESS:
-            cells[_operation(tensor.name)] += tensor.shape.cells()
+            name, count = _operation(tensor.name), tensor.shape.cells()
+            cells[name] += count
+            outputs[name] = max(outputs[name], count)
     return tuple(
-        OperationSummary(name, lookups[name], cells[name]) for name in dict.fromkeys([*cells, *lookups])
+        OperationSummary(name, outputs[name], lookups[name], cells[name])
+        for name in dict.fromkeys([*cells, *lookups])
     )
 
 

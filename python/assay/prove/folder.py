@@ -17,10 +17,13 @@ registering.json                while registering: what was asked for, and the s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -179,21 +182,29 @@ class RegisteredModel:
         return np.stack([self.weight(pieces[t // step].name)[t % step] for t in tokens])
 
     def part_cells(self, part: int) -> Cells:
-        """All cells of a part, mapped."""
-        if part not in self._mapped:
-            cells = sum(slot.blocks for slot in self._parts[part]) * BLOCK
-            self._mapped[part] = map_file(self.folder.cells(part), np.dtype("<i2"), cells)
-        return self._mapped[part]
+        """All cells of a part, mapped as long as somebody has them."""
+        mapped = self._mapped.get(part)
+        if mapped is None:
+            mapped = map_file(self.folder.cells(part), np.dtype("<i2"), self._cells_in(part))
+            self._mapped[part] = mapped
+        return mapped
+
+    def _cells_in(self, part: int) -> int:
+        return sum(slot.blocks for slot in self._parts[part]) * BLOCK
 
     def commitment(self, name: str = "weights") -> _core.Commitment:
-        """The prover's side of the weights' commitment, restored from digests."""
+        """The prover's side of the weights' commitment, restored from digests.
+
+        It maps a part's files when it reads them: of a model, one segment's weights at a time.
+        """
         code, rows = self.public.code, self.public.layout.parts
-        parts = [(height, [(0, self.part_cells(p))]) for p, height in enumerate(rows)]
+        parts = [
+            (height, [(0, mapped_later(self.folder.cells(p), 2 * self._cells_in(p)))])
+            for p, height in enumerate(rows)
+        ]
         commitment = _core.Commitment(name, code.core(), parts, self.key)
         leaves = map_file(self.epoch.leaves, np.dtype("u1"), code.length * 32)
-        digests = [
-            map_file(self.epoch.digests(p), np.dtype("u1"), code.length * 32) for p in range(len(rows))
-        ]
+        digests = [mapped_later(self.epoch.digests(p), code.length * 32) for p in range(len(rows))]
         commitment.restore(leaves, digests)
         if commitment.root != self.public.root:
             raise StorageError(
@@ -201,13 +212,13 @@ class RegisteredModel:
             )
         for part, height in enumerate(rows):
             if self.epoch.columns(part).is_file():
-                columns = map_file(self.epoch.columns(part), np.dtype("u1"), code.length * height * 8)
+                columns = mapped_later(self.epoch.columns(part), code.length * height * 8)
                 commitment.set_codeword(part, columns)
         return commitment
 
     @cached_property
-    def _mapped(self) -> dict[int, Cells]:
-        return {}
+    def _mapped(self) -> WeakValueDictionary[int, Cells]:
+        return WeakValueDictionary()
 
     @cached_property
     def _parts(self) -> list[tuple[Slot, ...]]:
@@ -231,17 +242,32 @@ def _unregistered(folder: Folder) -> StorageError:
 
 def map_file(path: Path, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
     """A file of so many numbers, mapped read-only."""
-    try:
-        size = path.stat().st_size
-        if size != count * dtype.itemsize:
-            raise StorageError(
-                "damaged-registration", f"{path} has {size} bytes instead of {count * dtype.itemsize}"
-            )
+    with _readable(path):
+        _require_size(path, count * dtype.itemsize)
         return np.memmap(path, dtype, mode="r", shape=(count,))
+
+
+def mapped_later(path: Path, size: int) -> _core.File:
+    """A file of so many bytes, for the extension to map while it reads it."""
+    with _readable(path):
+        _require_size(path, size)
+    return _core.File(str(path.absolute()), size)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StorageError(
             "damaged-registration", f"cannot read {path}: {error.strerror or error}"
         ) from error
+
+
+def _require_size(path: Path, size: int) -> None:
+    found = path.stat().st_size
+    if found != size:
+        raise StorageError("damaged-registration", f"{path} has {found} bytes instead of {size}")
 
 
 def read_key(path: Path) -> bytes:

@@ -5,6 +5,7 @@ A proof is a batch of one or more members, each a request with the challenge to 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -33,9 +34,10 @@ from assay.prove.steps import reporting
 from assay.prove.unfinished import UnfitError
 from assay.prove.work import WorkFolder, work_beside, working
 from assay.statement import Statement, build_statement
-from assay.storage import write_file
+from assay.storage import FULL, write_file
 from assay.verify import Verified, verify
 
+_FEWER = "ask for fewer layers or positions in one challenge, or raise the limit"
 Asked = tuple[Recording, Challenge]
 Advice = dict[str, npt.NDArray[np.int32]]
 
@@ -317,9 +319,20 @@ class _Job:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Turns what the extension cannot prove into a coded error."""
+    """Turns what the extension cannot prove, or has no room for, into a coded error."""
     try:
         yield
+    except MemoryError as error:
+        raise StorageError(
+            "memory-too-small", "the proof needs more memory than it gets", hint=_FEWER
+        ) from error
+    except OSError as error:  # a file that could not be mapped, or not written
+        if error.errno == errno.ENOMEM:
+            raise StorageError(
+                "memory-too-small", f"no address space is left for {error.strerror}", hint=_FEWER
+            ) from error
+        place = f"cannot use {error.strerror}"
+        raise StorageError("disk-full" if error.errno in FULL else "cannot-read", place) from error
     except _core.NotProvable as error:
         segment, relation, message = error.args
         where = ", ".join(part for part in (segment, relation) if part)

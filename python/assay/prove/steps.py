@@ -1,4 +1,4 @@
-"""How far the extension's prover is, as progress: it tells of each segment before it begins with it."""
+"""How far the extension's prover is, as progress: it tells of each step's items before it begins with one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from assay.prove.commit import Progress
-
-_OPEN = "open"  # the last step, told of once
 
 
 @contextmanager
@@ -18,12 +16,12 @@ def reporting(progress: Progress | None, **names: str) -> Iterator[Callable[[str
         return
     begun: list[tuple[str, int]] = []
 
-    def report(step: str, segment: int, of: int) -> None:
-        now = (names.get(step, step), 1 if step == _OPEN else of)
+    def report(step: str, done: int, of: int) -> None:
+        now = (names.get(step, step), of)
         if begun and begun[-1] != now:
             finish()
         begun[:] = [now]
-        progress(now[0], 0 if step == _OPEN else segment, now[1])
+        progress(now[0], done, of)
 
     def finish() -> None:
         for step, of in begun:

@@ -1,23 +1,23 @@
 """The scales of an exact model, fitted on what the float model was seen to do.
 
 Statistics are the largest magnitudes at each site over the calibration texts, with a factor of two as
-headroom. Where a value is wide anyway its fraction follows from the circuit instead: limbs are 16 bits, so
-every width up to the next multiple costs the same, and the choices below spend the spare bits on precision.
+headroom. Where a value is wide anyway its fraction follows from the circuit instead: every width that takes
+the same number of limbs costs the same, and the choices below spend the spare bits on precision.
 
 | site | fraction bits |
 | --- | --- |
 | boundary l | the residual stream, and what is added to it, in 26 signed bits; not increasing with l |
-| input_norm, q_norm, k_norm | 14 more than their gains: the remainder of the norm is then two whole limbs |
-| pre_feedforward_norm | 8 more than its gains, fewer if the gate's remainder would pass one limb |
-| q_proj, k_proj, o_proj, down_proj | what their norm can take (its squares stay below 2^62) |
-| q_rope, k_rope | two fewer than the norm: a remainder of one limb |
-| scores, v_proj | 16 signed bits |
-| attention | two more than v_proj |
-| gate_proj | 12: the table of GELU then ends at +-8 |
-| product | 24 signed bits, or as many as its clamp allows; product_bits grows to 32 for it |
-| up_proj | two limbs, and a remainder of the product of one limb |
+| input_norm, pre_feedforward_norm | 24 signed bits; fewer so that gate and up round off one limb |
+| q_norm, k_norm | one limb for any gains |
+| q_proj, k_proj, o_proj, down_proj | what their norm can take (its squares stay below 2^62), see below |
+| scores | 16 signed bits |
+| v_proj, up_proj | 18 signed bits |
+| gate_proj | 12, 11, ...: the table of GELU ends at 8, 24, 56, ..., half as much beyond calibrated gates |
 | logits | 16 signed bits |
 | final_norm | 20 signed bits, or fewer so that the remainder of the logits is one limb |
+
+What feeds a norm takes whatever its accumulator can reach, without a clamp, where that leaves calibrated
+values 12 bits; else it is calibrated and clamped.
 """
 
 from __future__ import annotations
@@ -27,26 +27,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from assay.circuits.gemma3 import VALUE_BITS, WIDE_BITS, addend_bits, square_bits
+from assay.circuits.attention import SCORE_BITS, UNIT_BITS
+from assay.circuits.gated_mlp import BELOW, TABLE_BITS
+from assay.circuits.gemma3 import UP_BITS, VALUE_BITS, WIDE_BITS, addend_bits, fits_a_norm, square_bits
 from assay.circuits.head import INPUT_BITS
-from assay.circuits.inverse_sqrt import LENGTH
+from assay.circuits.limbs import WHOLE_BITS
 from assay.circuits.residual import BITS as RESIDUAL_BITS
-from assay.circuits.scales import INVERSE_ROOT_BITS, NORMS, WEIGHTS, HeadScales, LayerScales, ModelScales
+from assay.circuits.rms_norm import row_length
+from assay.circuits.rope import ANGLE_BITS
+from assay.circuits.scales import (
+    NORMS,
+    WEIGHTS,
+    HeadScales,
+    LayerScales,
+    ModelScales,
+    norm_shift,
+    root_bits,
+)
+from assay.circuits.vocabulary import LOGIT_BITS
 from assay.errors import QuantizationError
 from assay.model.config import Gemma3Config
 
 __all__ = ["HEADROOM", "HeadScales", "LayerScales", "ModelScales", "derive_scales", "fraction_bits"]
 
 HEADROOM = 2.0
+GATE_HEADROOM = 1.5
 WEIGHT_BITS = 16
 GATE_BITS = 12
-PRODUCT_BITS = 24
 LARGEST_FRACTION = 30
-_LIMB = 16
-_WIDE_SHIFT = 32  # remainder of two whole limbs
-_GATED_SHIFT = 38
+_NORMED_BITS = 24
+_TURNED_BITS = WHOLE_BITS  # of queries and keys: their products stay below 2^62
 _CLAMP_REACH = 14  # a clamped value may pass its width by a factor of 2^14: the rows of its table
-_GAIN_DROP = 1
+_CALIBRATED_BITS = 12  # what is worth a limb less than a clamp
 
 
 def fraction_bits(largest: float, bits: int, *, headroom: float = 1.0) -> int:
@@ -81,13 +93,13 @@ def derive_scales(
 
 def _head(config: Gemma3Config, seen: _Statistics, weights: Mapping[str, int]) -> HeadScales:
     """Both sites, as far as their shifts stay possible."""
-    logits, weight = seen.fit_site("logits", VALUE_BITS), weights["embedding"]
+    logits, weight = seen.fit_site("logits", LOGIT_BITS), weights["embedding"]
     normed = min(
         seen.fit_site("final_norm.out", INPUT_BITS),
-        INVERSE_ROOT_BITS + weights["final_norm"] - _least_shift(LENGTH << 15, INPUT_BITS),
-        logits + _LIMB - weight,
+        _normed(weights["final_norm"], INPUT_BITS + _CLAMP_REACH),
+        logits + WHOLE_BITS - weight,
     )
-    least = _least_shift(config.hidden_size << (INPUT_BITS - 1 + 15), VALUE_BITS)
+    least = _least_shift(config.hidden_size << (INPUT_BITS - 1 + 15), LOGIT_BITS)
     return HeadScales(final_norm=normed, logits=min(logits, normed + weight - least))
 
 
@@ -118,9 +130,14 @@ def _product_bound(length: int, inputs: int) -> int:
     return length * (isqrt(inputs << 30) + 1)
 
 
-def _norm_length(size: int, shift: int) -> int:
+def _normed(gain: int, bits: int) -> int:
+    """Fraction bits of a norm's output with so many signed bits for any gains, of `gain` fraction bits."""
+    return gain + bits - WEIGHT_BITS
+
+
+def _norm_length(size: int, gain: int, out: int) -> int:
     """Length of a norm's output row, as circuits.rms_norm has it."""
-    return ((LENGTH << 15) >> shift) + isqrt(size) + 2
+    return row_length(size, root_bits(gain, out), norm_shift(gain, out))
 
 
 def _least_shift(bound: int, bits: int) -> int:
@@ -161,8 +178,8 @@ class _Layer:
             self._fit("residual_in", RESIDUAL_BITS),
             self._fit("residual_mid", RESIDUAL_BITS),
             self._fit("post_attention_norm.out", first),
-            self._normed("post_attention_norm", _least_shift(LENGTH << 15, first)),
-            self._normed("post_feedforward_norm", _least_shift(LENGTH << 15, WIDE_BITS)),
+            _normed(self.weights["post_attention_norm"], first + _CLAMP_REACH),
+            _normed(self.weights["post_feedforward_norm"], WIDE_BITS + _CLAMP_REACH),
         )
 
     def last_boundary(self) -> int:
@@ -176,67 +193,76 @@ class _Layer:
         """Fraction bits of a clamped linear layer: calibrated, as far as its shift stays possible."""
         return min(self._fit(f"{name}.out", bits), into + self.weights[name] - _least_shift(bound, bits))
 
+    def _normable(self, name: str, into: int, bound: int, row: int) -> int:
+        """Fraction bits of a linear layer whose output feeds a norm over `row` entries."""
+        shift = max(1, bound.bit_length() - square_bits(row) - 1)
+        while not fits_a_norm(bound, shift, row):
+            shift += 1
+        free = into + self.weights[name] - shift
+        if self.seen.of(self.index, f"{name}.out") * 2.0**free >= 1 << _CALIBRATED_BITS:
+            return free
+        return self._linear(name, into, bound, square_bits(row))
+
     def _attention(self) -> dict[str, int]:
-        config = self.config
-        scores = self._fit("scores", 16, scale=math.sqrt(config.query_pre_attn_scalar))
-        self._trim_gains(scores)
-        q, k = (self._normed(f"{name}_norm", _WIDE_SHIFT) for name in "qk")
-        length = (_norm_length(config.head_dim, _WIDE_SHIFT) >> 1) + config.head_dim  # more than after ROPE.1
-        scores = min(scores, q + k - 4 - _least_shift(length * length, 16))
-        normed = self._normed("input_norm", _WIDE_SHIFT)
-        bound = _product_bound(_norm_length(config.hidden_size, _WIDE_SHIFT), config.hidden_size)
-        v = self._linear("v_proj", normed, bound, 16)
-        o = v + 2
-        width = config.num_heads * config.head_dim
+        config, w = self.config, self.weights
+        normed = _normed(w["input_norm"], _NORMED_BITS)
+        bound = self._bound("input_norm", normed)
+        q, k = (_normed(w[f"{name}_norm"], _TURNED_BITS) for name in "qk")
+        turned = [
+            _norm_length(config.head_dim, w[f"{name}_norm"], normed) * ((1 << ANGLE_BITS) + 1)
+            for name, normed in (("q", q), ("k", k))
+        ]
+        scores = self._scores(q + k + 2 * ANGLE_BITS, turned[0] * turned[1])
+        v = self._linear("v_proj", normed, bound, VALUE_BITS)
+        summed = config.num_heads * config.head_dim << (UNIT_BITS + 1 + VALUE_BITS - 1 + WEIGHT_BITS - 1)
         return {
             "input_norm": normed,
-            "q_proj": self._linear("q_proj", normed, bound, square_bits(config.head_dim)),
-            "k_proj": self._linear("k_proj", normed, bound, square_bits(config.head_dim)),
+            "q_proj": self._normable("q_proj", normed, bound, config.head_dim),
+            "k_proj": self._normable("k_proj", normed, bound, config.head_dim),
             "v_proj": v,
             "q_norm": q,
             "k_norm": k,
-            "q_rope": q - 2,
-            "k_rope": k - 2,
             "scores": scores,
-            "attention": o,
-            "o_proj": self._linear("o_proj", o, width << 32, square_bits(config.hidden_size)),
+            "o_proj": self._normable("o_proj", v + UNIT_BITS, summed, config.hidden_size),
         }
 
-    def _normed(self, norm: str, shift: int) -> int:
-        return INVERSE_ROOT_BITS + self.weights[norm] - shift
+    def _scores(self, fraction: int, bound: int) -> int:
+        """Fraction bits of scores, from products of `fraction`: calibrated, as far as a shift is possible."""
+        calibrated = self._fit("scores", SCORE_BITS, scale=math.sqrt(self.config.query_pre_attn_scalar))
+        least, most = _least_shift(bound, SCORE_BITS), max(1, bound.bit_length() - SCORE_BITS - 2)
+        return fraction - min(max(fraction - calibrated, least), most)
 
-    def _trim_gains(self, scores: int) -> None:
-        """Gives up a bit of the q and k gains where the scores' remainder then takes two limbs, not three."""
-        extra = 2 * (INVERSE_ROOT_BITS - _WIDE_SHIFT - 2) - scores - 2 * _LIMB
-        over = self.weights["q_norm"] + self.weights["k_norm"] + extra
-        if 0 < over <= 2 * _GAIN_DROP:
-            self.weights["q_norm"] -= 1
-            self.weights["k_norm"] -= over - 1
+    def _bound(self, norm: str, out: int) -> int:
+        """|acc| of a linear layer after a norm over the hidden size."""
+        size = self.config.hidden_size
+        return _product_bound(_norm_length(size, self.weights[norm], out), size)
 
     def _feed_forward(self) -> dict[str, int]:
         config, w = self.config, self.weights
-        gate = GATE_BITS
-        shift = max(
-            _GATED_SHIFT, INVERSE_ROOT_BITS + w["pre_feedforward_norm"] + w["gate_proj"] - gate - _LIMB
+        gate = self._gate()
+        normed = min(
+            _normed(w["pre_feedforward_norm"], _NORMED_BITS),
+            gate + WHOLE_BITS - w["gate_proj"],
+            self._fit("up_proj.out", UP_BITS) + WHOLE_BITS - w["up_proj"],
         )
-        normed = self._normed("pre_feedforward_norm", shift)
-        bound = _product_bound(_norm_length(config.hidden_size, shift), config.hidden_size)
-        gate = min(gate, normed + w["gate_proj"] - _least_shift(bound, 16))
-        # |gelu(gate) * up| with gate.fraction + up.fraction = 0 fraction bits, as a power of two
-        reach = 2 * bound.bit_length() - 2 * normed - w["gate_proj"] - w["up_proj"]
-        product = min(self._fit("mlp.product", PRODUCT_BITS), 2 * _LIMB + _CLAMP_REACH - reach)
-        bits = max(PRODUCT_BITS, reach + product - _CLAMP_REACH)
-        up_shift = max(1, bound.bit_length() - 2 * _LIMB + 1)
-        up = min(normed + w["up_proj"] - up_shift, product + _LIMB - gate)
-        summed = config.intermediate_size << (bits - 1 + 15)
+        bound = self._bound("pre_feedforward_norm", normed)
+        gate = min(gate, normed + w["gate_proj"] - _least_shift(bound, TABLE_BITS))
+        up = self._linear("up_proj", normed, bound, UP_BITS)
+        summed = config.intermediate_size << (TABLE_BITS + UP_BITS - 1 + WEIGHT_BITS - 1)
         return {
             "pre_feedforward_norm": normed,
             "gate_proj": gate,
             "up_proj": up,
-            "product": product,
-            "product_bits": bits,
-            "down_proj": self._linear("down_proj", product, summed, square_bits(config.hidden_size)),
+            "down_proj": self._normable("down_proj", gate + up, summed, config.hidden_size),
         }
+
+    def _gate(self) -> int:
+        """Most fraction bits, at most 12, with which the table of GELU ends beyond calibrated gates."""
+        largest = self.seen.of(self.index, "gate_proj.above") * GATE_HEADROOM
+        gate = GATE_BITS
+        while gate > 0 and largest > (1 << (TABLE_BITS - gate)) - BELOW:
+            gate -= 1
+        return gate
 
 
 def _boundaries(layers: Sequence[_Layer]) -> list[int]:

@@ -14,18 +14,19 @@ from typing import Any
 
 from assay import framing
 from assay.audit.challenge import FORWARD, Challenge
-from assay.errors import ChallengeError, VerificationError
+from assay.errors import ChallengeError, RequestError, VerificationError
 from assay.layout import Layout, boundary_layout
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
 from assay.reference.circuit import Circuit, decode
 from assay.reference.disclosed import opened_by
 from assay.reference.statement import LongLived, MalformedError, Segment, Statement
+from assay.reference.transcript import Where, require
 from assay.reference.verifier import Accepted, verify_body
 from assay.source import Source, read_proof, read_source
 from assay.statement import Member, check_challenge, members
 
-FORMAT = 2
+FORMAT = 3
 Asked = Source | Challenge
 
 
@@ -42,6 +43,8 @@ def verify(
     *,
     public: Source | PublicModel,
     challenge: Asked | Sequence[Asked],
+    tokens: Sequence[int] | None = None,
+    require_served: bool = False,
     insecure_no_hiding: bool = False,
 ) -> Verified:
     """`assay.verify.verify` in plain Python: the same errors, and always against challenges."""
@@ -59,13 +62,33 @@ def verify(
     fields = statement_fields(model, batch, circuits, hiding=file.hiding)
     compare(file, model.profile.name, fields)
     try:
-        return Verified(fields, verify_body(build(model, batch, circuits, fields), file.body))
+        found = Verified(fields, verify_body(build(model, batch, circuits, fields), file.body))
     except MalformedError as error:
         raise ChallengeError("statement-malformed", f"no such statement can be proven: {error}") from error
+    if tokens is not None:
+        _require_tokens(batch, tuple(tokens))
+    if require_served:
+        _require_served(asked)
+    return found
 
 
 def _read(source: Source) -> Challenge:
     return Challenge.from_bytes(read_source(source, FILE_CAP, "challenge"))
+
+
+def _require_tokens(batch: Sequence[Member], tokens: tuple[int, ...]) -> None:
+    passes = [member.disclosure.tokens for member in batch if member.disclosure is not None]
+    if len(passes) != 1:
+        raise RequestError(
+            "no-one-forward-pass", f"tokens are compared with one forward pass; the proof has {len(passes)}"
+        )
+    require(passes[0] == tokens, "statement.tokens", Where(), "the tokens are others than those given")
+
+
+def _require_served(asked: Sequence[Challenge]) -> None:
+    logs = [one.record.log if one.scope == FORWARD else None for one in asked]
+    served = all(log is not None and log.served for log in logs)
+    require(served, "statement.served", Where(), "a statement without distances to served logits")
 
 
 # ---- the fields ----

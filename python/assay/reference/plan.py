@@ -60,7 +60,8 @@ class Plan:
         self._part_starts, self.rows = self._stacked()
         require_fit(self.rows * self.row_blocks <= MAX_STACK_BLOCKS, "too many cells in one proof")
         self.first_block = [[self._block(place) for place in places] for places in witness.places]
-        self.multiplicities = self._block(Place(len(self.commitments) - 1, 0, 0))
+        own = len(self.commitments) - 1
+        self.multiplicities = self._block(Place(own, len(self.commitments[own].part_rows) - 1, 0))
 
     @property
     def block_bits(self) -> int:
@@ -84,16 +85,14 @@ class Plan:
         return len(self.tables)
 
     def _commitments(self, witness: Witness) -> list[Opened]:
-        """Weights, boundaries of recorded members, the witness of each segment with one, multiplicities."""
+        """Weights, boundaries of recorded members, then the proof's own, multiplicities last."""
         read = {(place.commitment, place.part) for places in witness.places for place in places}
         out = []
         for index, c in enumerate(self.statement.long_lived):
             opened = tuple((index, part) in read for part in range(len(c.part_rows)))
             out.append(Opened(c.name, c.part_rows, opened))
-        for segment, blocks in zip(self.statement.segments, witness.blocks, strict=True):
-            if blocks:
-                out.append(Opened("witness of " + segment.name, (self._height(blocks),), (True,)))
-        return [*out, Opened("multiplicities", (self._height(self.table_blocks),), (True,))]
+        heights = [self._height(blocks) for blocks in (*filter(None, witness.blocks), self.table_blocks)]
+        return [*out, Opened("witness", tuple(heights), (True,) * len(heights))]
 
     def _height(self, blocks: int) -> int:
         return max(1, -(-blocks // self.row_blocks))
@@ -132,7 +131,8 @@ class Witness:
         self._slots = [{slot.name: slot for slot in c.slots} for c in statement.long_lived]
         self._recorded = _numbered(statement.members)
         self._shared: dict[tuple[int, str], tuple[Tensor, Place]] = {}
-        self._next = len(statement.long_lived)  # the commitment to the next witness
+        self._own_commitment = len(statement.long_lived)
+        self._next = 0  # the part of the next witness
         for segment in statement.segments:
             self._segment(segment)
 
@@ -151,7 +151,7 @@ class Witness:
 
     def _own(self, tensor: Tensor) -> Place:
         """In the witness of this segment, after what is there already."""
-        place = Place(self._next, 0, self.blocks[-1])
+        place = Place(self._own_commitment, self._next, self.blocks[-1])
         self.blocks[-1] += blocks_of(tensor.shape)
         return place
 
@@ -164,7 +164,7 @@ class Witness:
         first, place = self._shared[member, tensor.name]
         same = (first.shape, first.cell) == (tensor.shape, tensor.cell)
         require_fit(same, f"the boundary {tensor.name} has another shape in an earlier segment")
-        require_fit(place.commitment != self._next, f"a segment names the boundary {tensor.name} twice")
+        require_fit(place.part != self._next, f"a segment names the boundary {tensor.name} twice")
         return place
 
     def _committed(self, commitment: int, tensor: Tensor) -> Place:

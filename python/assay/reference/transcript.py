@@ -14,7 +14,7 @@ from assay.reference.field import Array, Ext, P
 from assay.reference.padded import Padded, Unknown, Value, product
 
 SUITE = b"ASSAY-SV01-DSFS-SHAKE128"
-PROTOCOL = b"assay proof 2: sumcheck, LogUp-GKR, Ligero; "
+PROTOCOL = b"assay proof 3: sumcheck, LogUp-GKR, Ligero; "
 SESSION_ID = b"irtf-cfrg-fiat-shamir/session-id"
 INSTANCE, BYTES, ELEMENTS, CHALLENGE, INDICES = 0x00, 0x01, 0x10, 0x20, 0x32
 _RATE = 168  # bytes of a SHAKE128 block

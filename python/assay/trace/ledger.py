@@ -4,7 +4,7 @@ Any h distinct columns of a part are uniform; one more may tell something about 
 ticket, makes its proof, records the columns, and only then reveals them:
 
     with Ledger.open(model / "ledger.db") as ledger:
-        ticket = ledger.begin(root=root, parts=[7], queries=194, purpose="proof")
+        ticket = ledger.begin(root=root, parts=[7], queries=216, purpose="proof")
         ...                                  # ticket.counter is part of the proof
         ledger.record(ticket, columns)       # durable when it returns; now the proof may leave
 

@@ -22,7 +22,7 @@ from assay.framing import Kind
 from assay.public import PublicModel
 from assay.statement import build_statement
 
-VERSION = 2
+VERSION = 3
 
 
 def statement_file(

@@ -29,6 +29,7 @@ def verify(
     challenge: Asked | Sequence[Asked] | None = None,
     any_statement: bool = False,
     tokens: Sequence[int] | None = None,
+    require_served: bool = False,
     pin: str | os.PathLike[str] | None = None,
     insecure_no_hiding: bool = False,
 ) -> Verified:
@@ -38,6 +39,7 @@ def verify(
     `ChallengeError` (2) for the other two. A proof of a batch answers several challenges, given in its order.
     Without a challenge it refuses, unless `any_statement` is set: then the statement is the proof's own, and
     nothing is compared but the public file. `tokens` must be those of the one forward pass that is proven.
+    With `require_served` every statement has to say how far served logits are from the exact model's.
 
     With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
     brought up to the highest counter seen. A proof that does not hide is rejected unless `insecure_no_hiding`
@@ -64,6 +66,8 @@ def verify(
     found = _verified(statement, model, result, compared=not any_statement, size=len(data))
     if tokens is not None:
         _require_tokens(found, tuple(tokens))
+    if require_served:
+        _require_served(found)
     if pinned is None:
         return found
     return replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
@@ -142,3 +146,11 @@ def _require_tokens(found: Verified, tokens: tuple[int, ...]) -> None:
         )
     if proven[0] != tokens:
         raise VerificationError("statement.tokens", "the tokens that were proven are others than those given")
+
+
+def _require_served(found: Verified) -> None:
+    """Every statement has distances to logits that were logged as served."""
+    if not all(isinstance(s, ForwardStatement) and s.distances is not None for s in found.statements):
+        raise VerificationError(
+            "statement.served", "the proof says nothing of served logits: a statement of it has no distances"
+        )
