@@ -13,9 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from assay.circuits import limbs
-from assay.circuits.head import INPUT_BITS
-from assay.circuits.residual import BITS
-from assay.circuits.rms_norm import rms_norm
+from assay.circuits.residual import stream_bits
 
 from assay.graph import Builder, Domain, Wire
 from assay.graph.builder import recombine
@@ -27,10 +25,5 @@ def rows_at(b: Builder, boundary: Wire, positions: Sequence[int]) -> Wire:
     argument = "(FIN.1): the rows that are read equal their limbs, no other is read"
     b.tensor_fact("boundary.rows", boundary, argument, only="rows")
     domain = Domain(len(positions), boundary.cols)
-    widths = limbs.signed("limb", BITS)
+    widths = limbs.signed("limb", stream_bits(boundary.cols))
     return recombine(widths, b.decompose("rows", b.value(boundary.gather(index), domain), 0, widths))
-
-
-def final_norm(b: Builder, x: Wire, gain: Wire, out: Wire, *, root: int, shift: int, eps: int) -> Wire:
-    """head.input [P, hidden] of (FIN.2)."""
-    return rms_norm(b, "final_norm", x, gain, root=root, shift=shift, bits=INPUT_BITS, eps=eps, into=out)

@@ -31,6 +31,9 @@ _PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 _GELU_CUBIC = Decimal("0.044715")
 _DECAY_STEPS = 64  # table entries a unit
 _DECAY_END = 64  # exp(-64) < 2^-92
+_NORMAL_STEPS = 16  # nodes a unit
+_NORMAL_END = 12  # 1 - Phi(12) < 2^-108
+_NORMAL_TERMS = 11
 
 
 def _context() -> Context:
@@ -124,6 +127,12 @@ def gelu(half_rows: int, fraction_bits: int) -> IntArray:
     x = t / (1 << fraction_bits)
     decay = _decay(float(slope) * (x + float(_GELU_CUBIC) * (x * x * x)))
     positive = _rounded(t / (1 + decay), lambda t: _exact_gelu(t, fraction_bits, slope))
+    return _both_sides(positive)
+
+
+def _both_sides(positive: IntArray) -> IntArray:
+    """Values at -n, ..., n - 1 of a function with f(-x) = f(x) - x, from those at 0, ..., n."""
+    t = np.arange(len(positive))
     return np.concatenate([(positive - t)[:0:-1], positive[:-1]])
 
 
@@ -133,6 +142,80 @@ def _exact_gelu(t: int, fraction_bits: int, slope: Decimal) -> int:
         x = Decimal(t) / (1 << fraction_bits)
         value = x / (1 + (-slope * (x + _GELU_CUBIC * x * x * x)).exp())
     return _round_off(_fixed(value), fraction_bits)
+
+
+def silu(half_rows: int, fraction_bits: int) -> IntArray:
+    """round(2^f silu(t / 2^f)) for t = -half_rows, ..., half_rows - 1.
+
+    silu(x) = x / (1 + exp(-x)), and silu(-x) = silu(x) - x.
+    """
+    t = np.arange(half_rows + 1)
+    values = t / (1 + _decay(t / (1 << fraction_bits)))
+    return _both_sides(_rounded(values, lambda t: _exact_silu(t, fraction_bits)))
+
+
+def _exact_silu(t: int, fraction_bits: int) -> int:
+    """round(2^f silu(t / 2^f))."""
+    with localcontext(_context()):
+        x = Decimal(t) / (1 << fraction_bits)
+        value = x / (1 + (-x).exp())
+    return _round_off(_fixed(value), fraction_bits)
+
+
+def gelu_erf(half_rows: int, fraction_bits: int) -> IntArray:
+    """round(2^f gelu(t / 2^f)), the form with erf, for t = -half_rows, ..., half_rows - 1.
+
+    gelu(x) = x Phi(x), Phi the normal distribution function, and gelu(-x) = gelu(x) - x.
+    """
+    t = np.arange(half_rows + 1)
+    values = t * _normal(t / (1 << fraction_bits))
+    return _both_sides(_rounded(values, lambda t: _exact_gelu_erf(t, fraction_bits)))
+
+
+def _exact_gelu_erf(t: int, fraction_bits: int) -> int:
+    """round(2^f gelu(t / 2^f))."""
+    with localcontext(_context()):
+        x = Decimal(t) / (1 << fraction_bits)
+        value = x * _exact_normal(min(x, Decimal(_NORMAL_END)))[0]
+    return _round_off(_fixed(value), fraction_bits)
+
+
+def _normal(x: FloatArray) -> FloatArray:
+    """Phi(x) for x >= 0: the series at the nearest node k / 16, |h| <= 1/32, which ends below 2^-60.
+
+    Of phi = Phi', phi(x + h) = sum of p_j h^j with j p_j = -(x p_(j-1) + p_(j-2)), and |p_j| < 1.
+    """
+    x = np.minimum(x, _NORMAL_END)
+    n = np.floor(x * _NORMAL_STEPS + 0.5)
+    at, h = n.astype(np.int64), x - n / _NORMAL_STEPS
+    start, density = _normal_nodes()
+    series, before, p = [start], np.zeros_like(density), density
+    for j in range(1, _NORMAL_TERMS):
+        series.append(p / j)
+        before, p = p, -(np.arange(len(p)) / _NORMAL_STEPS * p + before) / j
+    out = np.zeros_like(x)
+    for coefficient in reversed(series):
+        out = out * h + coefficient[at]
+    return out
+
+
+@lru_cache(maxsize=1)
+def _normal_nodes() -> tuple[FloatArray, FloatArray]:
+    """Phi and phi at the nodes, each correctly rounded."""
+    with localcontext(_context()):
+        nodes = [Decimal(k) / _NORMAL_STEPS for k in range(_NORMAL_END * _NORMAL_STEPS + 1)]
+        values = np.array([[float(v) for v in _exact_normal(x)] for x in nodes])
+    return values[:, 0], values[:, 1]
+
+
+def _exact_normal(x: Decimal) -> tuple[Decimal, Decimal]:
+    """Phi and phi at x >= 0: Phi = 1/2 + phi (x + x^3 / 3 + x^5 / (3 5) + ...), positive terms only."""
+    density = (-x * x / 2).exp() / (2 * _PI).sqrt()
+    total, term, n = Decimal(0), x, 1
+    while total + term != total:
+        total, n = total + term, n + 2
+        term = term * x * x / n
+    return Decimal("0.5") + density * total, density
 
 
 def _decay(y: FloatArray) -> FloatArray:

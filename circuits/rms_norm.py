@@ -66,27 +66,33 @@ def row_length(size: int, root: int, shift: int) -> int:
 
 def normalised(b: Builder, name: str, x: Wire, gain: Wire, *, root: int, eps: int) -> Accumulator:
     """x W gain of (NORM.3), before its rounding."""
-    factor = _row_factor(b, name, x, root, eps).per_row()
+    return scaled_rows(b, name, x, b.row_dot(x, x), gain, root=root, eps=eps)
+
+
+def scaled_rows(
+    b: Builder, name: str, x: Wire, squares: Accumulator, gain: Wire, *, root: int, eps: int
+) -> Accumulator:
+    """x W gain of (NORM.3), from the sums of squares of x."""
+    factor = _row_factor(b, name, x.cols, squares, root, eps).per_row()
     unit = unit_length(root)
     b.product_fact(
         f"{name}.unit-row",
         [x.cell(), factor],
         Interval(-unit, unit),
-        "(ISQRT.7): x^2 is a term of (NORM.1), so x^2 <= v",
+        "(ISQRT.7): x^2 is a term of the sum of squares, so x^2 <= v",
     )
     honest = unit * LARGEST_GAIN
     acc = b.value(term(x, factor, gain.per_col()), x.domain)
     return acc.expecting(Interval(-honest, honest))
 
 
-def _row_factor(b: Builder, name: str, x: Wire, root: int, eps: int) -> Wire:
+def _row_factor(b: Builder, name: str, size: int, squares: Accumulator, root: int, eps: int) -> Wire:
     """W [1, R] of (NORM.2)."""
-    squares = b.row_dot(x, x)
     largest = squares.bounds.hi + eps
     if largest >= 1 << VALUE_BITS:
         raise CircuitError(
             "circuit-bound",
-            f"{name}: the sum of {x.cols} squares can reach {largest}, the limit is 2^{VALUE_BITS}",
+            f"{name}: the sum of {size} squares can reach {largest}, the limit is 2^{VALUE_BITS}",
         )
     v = b.commit(f"{name}.squares", squares, constant=eps)
     return inverse_sqrt(b, f"{name}.inverse", v, root)

@@ -45,11 +45,11 @@ def angle_tables(b: Builder, positions: int, head_dim: int, theta: float) -> tup
 
 
 def rope(b: Builder, name: str, x: Wire, tables: tuple[PublicTable, PublicTable], *, heads: int) -> Wire:
-    """y [T * heads, n] of (ROPE.1)."""
+    """y [T * heads, n] of (ROPE.1), stored as x is."""
     cos, sin = tables
     turned = term(x, cos.every(heads)) + term(x.swap(x.cols // 2), sin.every(heads))
     reach = x.bounds.magnitude * int((np.abs(cos.values) + np.abs(sin.values)).max())
-    y = b.commit(name, b.value(turned, x.domain).bounded(Interval(-reach, reach)))
+    y = b.commit(name, b.value(turned, x.domain).bounded(Interval(-reach, reach)), shape=x.stored)
     b.tensor_fact(f"{name}.bounds", y, "(ROPE.1): |y| <= max|x| max(|C| + |S|)")
     length = x.length or isqrt(x.cols * x.bounds.magnitude**2) + 1
     return b.wire_fact(

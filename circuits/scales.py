@@ -7,103 +7,68 @@ then pure shifts, and a circuit needs nothing but these numbers and the shapes. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from assay.circuits.inverse_sqrt import ROOT_BITS
 from assay.circuits.limbs import LIMB_BITS
-from assay.circuits.rope import ANGLE_BITS
-from assay.circuits.softmax import UNIT_BITS
 
 from assay.graph import CircuitError
 
-NORMS = (
-    "input_norm",
-    "q_norm",
-    "k_norm",
-    "post_attention_norm",
-    "pre_feedforward_norm",
-    "post_feedforward_norm",
-)
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-WEIGHTS = (*NORMS, *PROJECTIONS)
 _LIMIT = 62
 _LEAST_ROOT_BITS = 24
+_STREAM = ("residual_in", "residual_out")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def is_gain(name: str) -> bool:
+    """Whether a tensor is a norm's gain, by its name."""
+    return name.endswith("_norm")
+
+
+@dataclass(frozen=True, slots=True)
 class LayerScales:
-    """Fraction bits of one Gemma 3 layer.
+    """Fraction bits of one layer: of its sites, by the names that its architecture gives them, and weights.
 
-    `weights` has the 13 weight tensors (a gain's count is that of gain * sqrt(n)). `scores` are q k before
-    the division by sqrt(query scalar).
+    A gain's count is that of gain * sqrt(n). `scores` are q k before the division by sqrt(query scalar).
     """
 
-    residual_in: int
-    residual_out: int
-    input_norm: int
-    q_proj: int
-    k_proj: int
-    v_proj: int
-    q_norm: int
-    k_norm: int
-    scores: int
-    o_proj: int
-    pre_feedforward_norm: int
-    gate_proj: int
-    up_proj: int
-    down_proj: int
+    sites: Mapping[str, int]
     weights: Mapping[str, int]
 
     def __post_init__(self) -> None:
-        if set(self.weights) != set(WEIGHTS):
-            raise CircuitError("circuit-scale", "scales: the weights are not those of a layer")
-        numbers = [*self.weights.values(), *(getattr(self, n) for n in _SITES)]
+        numbers = [*self.weights.values(), *self.sites.values()]
         if any(type(v) is not int or not -_LIMIT <= v <= _LIMIT for v in numbers):
             raise CircuitError("circuit-scale", f"scales: fraction bits are integers of at most {_LIMIT}")
+        if any(name not in self.sites for name in _STREAM):
+            raise CircuitError("circuit-scale", "scales: missing or unknown fields")
         if self.residual_out > self.residual_in:
             raise CircuitError(
                 "circuit-scale", "scales: a boundary has more fraction bits than the one before it"
             )
 
-    def root_bits(self, norm: str, out: int) -> int:
-        """K of NORM.2 for an output of `out` fraction bits."""
-        return root_bits(self.weights[norm], out)
-
-    def norm_shift(self, norm: str, out: int) -> int:
-        """Shift of NORM.3 for an output of `out` fraction bits."""
-        return norm_shift(self.weights[norm], out)
-
-    def linear_shift(self, weight: str, into: int, out: int) -> int:
-        """Shift of LIN.2 from inputs of `into` to outputs of `out` fraction bits."""
-        return into + self.weights[weight] - out
+    @property
+    def residual_in(self) -> int:
+        """Of the boundary before the layer."""
+        return self.sites["residual_in"]
 
     @property
-    def score_shift(self) -> int:
-        """Shift of ATT.2."""
-        return self.q_norm + self.k_norm + 2 * ANGLE_BITS - self.scores
+    def residual_out(self) -> int:
+        """Of the boundary after the layer."""
+        return self.sites["residual_out"]
 
-    @property
-    def attention_out(self) -> int:
-        """Fraction bits of o, ATT.4."""
-        return self.v_proj + UNIT_BITS
-
-    @property
-    def product(self) -> int:
-        """Fraction bits of GATE.4."""
-        return self.gate_proj + self.up_proj
+    def changed(self, **sites: int) -> LayerScales:
+        """The same with other numbers at these sites."""
+        return LayerScales({**self.sites, **sites}, self.weights)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON values; `from_dict` inverts it exactly."""
-        sites = {name: getattr(self, name) for name in _SITES}
-        return {**sites, "weights": {name: self.weights[name] for name in WEIGHTS}}
+        """As JSON values; `from_dict` inverts it exactly."""
+        return {**self.sites, "weights": dict(self.weights)}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> LayerScales:
         """Rebuilds scales from `to_dict`'s output."""
-        if set(raw) != {*_SITES, "weights"} or not isinstance(raw["weights"], Mapping):
-            raise CircuitError("circuit-scale", "scales: missing or unknown fields")
-        return cls(**{**raw, "weights": dict(raw["weights"])})
+        sites = dict(raw)
+        return cls(sites, dict(_mapping(sites.pop("weights", None))))
 
 
 def root_bits(gain: int, out: int) -> int:
@@ -112,6 +77,11 @@ def root_bits(gain: int, out: int) -> int:
     46 where that leaves a smaller one, and never fewer than 24.
     """
     return min(ROOT_BITS, max(_LEAST_ROOT_BITS, 2 * LIMB_BITS + out - gain))
+
+
+def reaching(gain: int, bias: int) -> int:
+    """Fraction bits of a gain that alone lets a norm's output reach as far as a gain and a bias do."""
+    return min(gain, bias) - 1
 
 
 def norm_shift(gain: int, out: int) -> int:
@@ -136,6 +106,11 @@ class HeadScales:
         if any(type(v) is not int or not -_LIMIT <= v <= _LIMIT for v in (self.final_norm, self.logits)):
             raise CircuitError("circuit-scale", f"scales: fraction bits are integers of at most {_LIMIT}")
 
+    @property
+    def sites(self) -> Mapping[str, int]:
+        """Those of the final norm's circuit."""
+        return {"final_norm": self.final_norm}
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; `from_dict` inverts it exactly."""
         return {"final_norm": self.final_norm, "logits": self.logits}
@@ -148,19 +123,17 @@ class HeadScales:
         return cls(**raw)
 
 
-_SITES = tuple(f.name for f in fields(LayerScales) if f.name != "weights")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelScales:
     """Scales of every layer, in order, of what follows them, and of the tensors outside the layers.
 
-    Layers agree at the boundaries they share: residual_out of one is residual_in of the next.
+    Layers agree at the boundaries they share: residual_out of one is residual_in of the next. An encoder has
+    no head.
     """
 
     layers: tuple[LayerScales, ...]
     weights: Mapping[str, int]
-    head: HeadScales
+    head: HeadScales | None
 
     def __post_init__(self) -> None:
         for before, after in zip(self.layers, self.layers[1:], strict=False):
@@ -179,32 +152,34 @@ class ModelScales:
         return self.layers[int(layer)].weights[tensor]
 
     @property
-    def final_norm_shift(self) -> int:
-        """Shift of NORM.3 of the final norm."""
-        return norm_shift(self.weights["final_norm"], self.head.final_norm)
-
-    @property
-    def final_norm_root(self) -> int:
-        """K of NORM.2 of the final norm."""
-        return root_bits(self.weights["final_norm"], self.head.final_norm)
+    def of_head(self) -> HeadScales:
+        """Those of the head, of a model that has one."""
+        if self.head is None:
+            raise CircuitError("circuit-scale", "scales: an encoder has no head")
+        return self.head
 
     @property
     def logits_shift(self) -> int:
         """Shift of VOC.2."""
-        return self.head.final_norm + self.weights["embedding"] - self.head.logits
+        head = self.of_head
+        return head.final_norm + self.weights.get("lm_head", self.weights["embedding"]) - head.logits
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; `from_dict` inverts it exactly."""
-        layers = [layer.to_dict() for layer in self.layers]
-        return {"layers": layers, "weights": dict(self.weights), "head": self.head.to_dict()}
+        head = {} if self.head is None else {"head": self.head.to_dict()}
+        return {
+            "layers": [layer.to_dict() for layer in self.layers],
+            "weights": dict(self.weights),
+            **head,
+        }
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ModelScales:
         """Rebuilds scales from `to_dict`'s output."""
-        if set(raw) != {"layers", "weights", "head"}:
+        if set(raw) - {"head"} != {"layers", "weights"}:
             raise CircuitError("circuit-scale", "scales: missing or unknown fields")
         return cls(
             layers=tuple(LayerScales.from_dict(layer) for layer in raw["layers"]),
             weights=dict(raw["weights"]),
-            head=HeadScales.from_dict(_mapping(raw["head"])),
+            head=HeadScales.from_dict(_mapping(raw["head"])) if "head" in raw else None,
         )

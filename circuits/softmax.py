@@ -1,7 +1,7 @@
-"""Causal softmax: probabilities p in units of 2^-16, from integer exponentials and one division a row.
+"""Softmax: probabilities p in units of 2^-16, from integer exponentials and one division a row.
 
 Row (t, h) of scores s [T * heads, T], 16 unsigned bits, f fraction bits; existing cells j <= t, and j > t -
-window in a sliding layer. No other cell is committed, or read.
+window in a sliding layer, of a causal model, else all. No other cell is committed, or read.
 
     (SOFT.1)  (m[i] - s[i, j], e[i, j], z[i, j]) in EXP on the existing cells
     (SOFT.2)  zeros[i] = sum_j z[i, j],  0 <= zeros - 1 < 2^16
@@ -16,9 +16,10 @@ unique by (SOFT.4), p = round(e inv / 2^s) by (SOFT.5): n is defined, and p in i
 so that p fits 16 bits where one cell has all of the row.)
 
 Bounds: 2^15 <= d <= L 2^15 for rows of at most L existing cells, since z = 1 somewhere and e = 2^15 there. s
-= 28, so that inv has at least 16 bits while L <= 2^13, and p depends on no later token: a position has the
-same probabilities in every statement that covers it. (A longer row would need a larger s, 15 + log2 L.) e <=
-d is a term of (SOFT.3), so 0 <= n <= C. The sum of a row of p is at most d inv / 2^s + L / 2 < 2^16 + 2^12.
+= 28, so that inv has at least 16 bits while L <= 2^13, and of a causal model p depends on no later token: a
+position has the same probabilities in every statement that covers it. (A longer row would need a larger s, 15
++ log2 L.) e <= d is a term of (SOFT.3), so 0 <= n <= C. The sum of a row of p is at most d inv / 2^s + L / 2
+< 2^16 + 2^12.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from fractions import Fraction
 from assay.circuits import limbs
 from assay.circuits.exponential import ROWS, exp_table
 
-from assay.graph import Builder, Domain, Interval, Limb, Ragged, Wire, term
+from assay.graph import Builder, CircuitError, Domain, Interval, Limb, Ragged, Wire, term
 from assay.graph.builder import recombine
 
 EXP_BITS = 15
@@ -45,10 +46,23 @@ class Softmax:
     most: int
 
 
-def softmax(b: Builder, name: str, scores: Wire, *, window: int, heads: int, rate: Fraction) -> Softmax:
+def softmax(
+    b: Builder, name: str, scores: Wire, *, window: int, heads: int, rate: Fraction, causal: bool = True
+) -> Softmax:
     """p of scores on their existing cells; `window` 0 sees every earlier position."""
-    domain = causal(scores.rows, scores.cols, heads=heads, window=window)
+    domain = seen(scores.rows, scores.cols, heads=heads, window=window, causal=causal)
+    return softmax_over(b, name, scores, domain, rate)
+
+
+def softmax_over(b: Builder, name: str, scores: Wire, domain: Domain, rate: Fraction) -> Softmax:
+    """The same, of 16-bit scores on the existing cells of any domain."""
     e, d = exponentials(b, name, scores, domain, rate)
+    return shares(b, name, e, d)
+
+
+def shares(b: Builder, name: str, e: Wire, d: Wire) -> Softmax:
+    """p of (SOFT.4-5) for e that are terms of d; in a row no more of them than make up d."""
+    domain = e.domain
     longest = max(LONGEST, domain.longest_row())
     shift = EXP_BITS + (longest - 1).bit_length()
     whole = ((1 << UNIT_BITS) - 1) << shift
@@ -62,9 +76,13 @@ def softmax(b: Builder, name: str, scores: Wire, *, window: int, heads: int, rat
     return Softmax(p, (1 << UNIT_BITS) + longest // 2)
 
 
-def causal(rows: int, cols: int, *, heads: int, window: int) -> Domain:
-    """The cells (t, h), j with j <= t, and j > t - window."""
-    return Domain(rows, cols, Ragged(True, heads, window))
+def seen(rows: int, cols: int, *, heads: int, window: int, causal: bool = True) -> Domain:
+    """The cells (t, h), j with j <= t, and j > t - window; all if not `causal`."""
+    if causal:
+        return Domain(rows, cols, Ragged(True, heads, window))
+    if window:
+        raise CircuitError("circuit-config", "a window of positions in attention that is not causal")
+    return Domain(rows, cols)
 
 
 def exponentials(b: Builder, name: str, scores: Wire, domain: Domain, rate: Fraction) -> tuple[Wire, Wire]:

@@ -22,7 +22,8 @@ py::array copy_of(const TensorData& t) {
 using Arrays = py::typing::Dict<py::str, py::array>;
 
 // Runs the witness program; returns the named tensors, rows padded to multiples of 128 cells.
-Arrays run(const Circuit& c, const Arrays& externals, const std::vector<std::string>& wanted) {
+Arrays run(const Circuit& c, const Arrays& externals, const std::vector<std::string>& wanted,
+           const Choices& choices) {
   std::map<std::string, Cells> cells;
   for (const Tensor& t : c.tensors) {
     if (!externals.contains(t.name)) continue;
@@ -33,11 +34,12 @@ Arrays run(const Circuit& c, const Arrays& externals, const std::vector<std::str
   Witness w;
   {
     const py::gil_scoped_release release;
-    w = evaluate(c, [&](const Tensor& t) {
+    const auto external = [&](const Tensor& t) {
       const auto at = cells.find(t.name);
       if (at == cells.end()) throw EvaluationError{t.name, "no cells were given"};
       return at->second;
-    });
+    };
+    w = evaluate(c, external, choices);
   }
   Arrays out;
   for (size_t i = 0; i < c.tensors.size(); ++i)
@@ -57,7 +59,9 @@ void add_circuit(py::module_& m) {
       .def_property_readonly("lookups", &Circuit::lookup_count)
       .def_property_readonly("witness_cells", &Circuit::witness_cells)
       .def("evaluate", &run, py::arg("externals"), py::arg("wanted") = std::vector<std::string>{},
-           "Compute the witness. externals: tensor name -> array of (rows, columns padded to 128).");
+           py::arg("choices") = Choices{},
+           "Compute the witness. externals: tensor name -> array of (rows, columns padded to 128). choices: "
+           "marks of a top-k step -> column of the m-th of row i at m rows + i, in the place of the largest.");
 }
 
 }  // namespace assay::bindings

@@ -135,7 +135,8 @@ Report prove(const PyStatement& s, const py::object& weights, const std::vector<
              const py::bytes& seed, uint64_t counter, const std::optional<OnColumns>& on_columns,
              bool self_check, const std::map<std::string, py::array>& evaluate_with,
              const PyChanges& corrupt, const PyAdvice& advice, const std::optional<std::string>& work,
-             const std::optional<OnProgress>& progress, size_t corrupt_segment) {
+             const std::optional<OnProgress>& progress, size_t corrupt_segment,
+             const std::vector<Choices>& choices) {
   const auto w = weights.attr("_prover").cast<std::shared_ptr<ProverCommitment>>();
   std::vector<std::shared_ptr<ProverCommitment>> kept;
   std::vector<const ProverCommitment*> recorded;
@@ -158,6 +159,7 @@ Report prove(const PyStatement& s, const py::object& weights, const std::vector<
       (*on_columns)(std::vector<uint32_t>(columns.begin(), columns.end()));
     };
   options.advice = advised(*s.statement, advice);
+  options.choices = choices;
   if (work) options.work = *work;
   if (progress)
     options.progress = [&](const char* step, size_t segment, size_t of) {
@@ -244,10 +246,11 @@ void add_system(py::module_& m) {
         py::arg("self_check") = true, py::arg("evaluate_with") = std::map<std::string, py::array>{},
         py::arg("corrupt") = PyChanges{}, py::arg("advice") = PyAdvice{}, py::arg("work") = py::none(),
         py::arg("progress") = py::none(), py::arg("corrupt_segment") = 0,
+        py::arg("choices") = std::vector<Choices>{},
         "Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the "
         "columns of the "
-        "long-lived commitments before anything of them is revealed; what it raises ends the proof. Only to "
-        "show that the verifier "
+        "long-lived commitments before anything of them is revealed; what it raises ends the proof. choices "
+        "are those of Circuit.evaluate, for each segment. Only to show that the verifier "
         "rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt "
         "adds "
         "to cells of one segment's witness, {tensor: [(row, column, what to add)]}, and to "

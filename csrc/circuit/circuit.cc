@@ -132,7 +132,7 @@ Wire read_wire(Reader& in) {
 Step read_step(Reader& in) {
   Step s;
   const uint8_t kind = in.u8();
-  require(kind <= static_cast<uint8_t>(StepKind::kRatio), "circuit: unknown witness step");
+  require(kind <= static_cast<uint8_t>(StepKind::kTopK), "circuit: unknown witness step");
   s.kind = static_cast<StepKind>(kind);
   const uint8_t from = in.u8();
   require(from <= 1, "circuit: unknown source of a witness step");
@@ -178,7 +178,6 @@ class Checker {
   }
 
  private:
-  // A tensor may be seen with another shape only if neither shape has padding or missing cells.
   void wire(const Wire& w) const {
     for (const auto& [coefficient, id] : w.terms) {
       require(id < c_.tensors.size(), "circuit: a wire names an unknown tensor");
@@ -186,10 +185,7 @@ class Checker {
       require(w.constant == 0 || !s.ragged.causal, "circuit: a constant on missing cells");
       require(s.ragged == c_.tensors[w.terms[0].second].shape.ragged,
               "circuit: a wire of tensors with different missing cells");
-      if (s.rows == w.rows && s.cols == w.cols) continue;
-      require(s.cols % kBlock == 0 && w.cols % kBlock == 0 && !s.ragged.causal &&
-                  uint64_t{s.rows} * s.cols == uint64_t{w.rows} * w.cols,
-              "circuit: a wire's shape does not fit its tensor");
+      require(s.fits(w.rows, w.cols), "circuit: a wire's shape does not fit its tensor");
     }
   }
   const Wire& at(uint32_t id) const {
@@ -207,7 +203,10 @@ class Checker {
     if (is_indexed(o.map)) return indexed(o, w, d);
     require(o.map == Map::kCell || !has_missing_cells(w), "circuit: a broadcast operand has missing cells");
     switch (o.map) {
-      case Map::kCell: require(w.rows == d.rows && w.cols == d.cols, "circuit: operand shape"); break;
+      case Map::kCell:
+        require(w.rows == d.rows && w.cols == d.cols, "circuit: operand shape");
+        require(!d.ragged.causal || !is_split(w), "circuit: a split view with missing cells");
+        break;
       case Map::kRow: require(w.rows == 1 && w.cols == d.rows, "circuit: row operand shape"); break;
       case Map::kCol: require(w.rows == 1 && w.cols == d.cols, "circuit: column operand shape"); break;
       case Map::kColXor:
@@ -222,6 +221,7 @@ class Checker {
   }
   void indexed(const Operand& o, const Wire& w, const Domain& d) const {
     require(!has_missing_cells(w) && !d.ragged.causal, "circuit: an indexed operand has missing cells");
+    require(!is_split(w), "circuit: an indexed operand of a split view");
     require(o.argument < c_.publics.size(), "circuit: an unknown index list");
     const Public& index = c_.publics[o.argument];
     const bool gather = o.map == Map::kGather;
@@ -252,6 +252,11 @@ class Checker {
       if (c_.tensors[term.second].shape.ragged.causal) return true;
     return false;
   }
+  bool is_split(const Wire& w) const {
+    for (const auto& term : w.terms)
+      if (c_.tensors[term.second].shape.parts(w.cols) > 1) return true;
+    return false;
+  }
   void poly(const Poly& p, const Domain& d, bool publics_allowed) const {
     for (const Monomial& m : p)
       for (const Operand& o : m.operands) {
@@ -274,6 +279,7 @@ class Checker {
               "circuit: the shapes of a row product do not fit");
       return;
     }
+    if (e.kind == EinsumKind::kSelectNT) return selected(e, out, x, y);
     const uint64_t run = uint64_t{e.groups} * e.members;
     require(run >= 1 && x.rows % run == 0 && y.rows % e.groups == 0 && out.rows == x.rows,
             "circuit: the groups of an einsum do not fit");
@@ -282,6 +288,15 @@ class Checker {
                 : y.rows / e.groups == x.cols && out.cols == y.cols),
             "circuit: the shapes of an einsum do not fit");
     require(!has_missing_cells(y) && !has_missing_cells(out), "circuit: an einsum with missing cells");
+  }
+  void selected(const Einsum& e, const Wire& out, const Wire& x, const Wire& y) const {
+    const Wire& s = at(e.selection);
+    require(e.groups >= 1 && e.members == 1 && s.cols == e.groups && s.rows == out.rows &&
+                out.rows % x.rows == 0 && x.cols == y.cols && y.rows % e.groups == 0 &&
+                out.cols == y.rows / e.groups,
+            "circuit: the shapes of a selected product do not fit");
+    for (const Wire* w : {&out, &x, &y, &s})
+      require(!has_missing_cells(*w), "circuit: an einsum with missing cells");
   }
   void row_sum(const RowSum& r) const {
     require(at(r.out).rows == 1 && at(r.out).cols == at(r.x).rows, "circuit: the shape of a row sum");
@@ -341,6 +356,13 @@ class Checker {
                 "circuit: a ratio needs a divisor for each row");
         poly(s.poly, s.domain, true);
         break;
+      case StepKind::kTopK:
+        require(s.tensors.size() == 1 || s.tensors.size() == 2,
+                "circuit: a top-k step fills one tensor or two");
+        require(s.constant >= 1 && s.constant <= s.domain.cols && !s.domain.ragged.causal,
+                "circuit: a top-k step needs full rows of at least k cells");
+        poly(s.poly, s.domain, true);
+        break;
     }
   }
 
@@ -358,7 +380,10 @@ class VerifierSteps {
     for (const ZeroCheck& z : c_.zero_checks)
       for (const Poly& p : z.polys) n += of(p, z.domain);
     for (const Linear& l : c_.linears) n += of(l.poly, l.domain);
-    for (const Einsum& e : c_.einsums) n += of(e.out) + of(e.x) + of(e.y);
+    for (const Einsum& e : c_.einsums) {
+      n += of(e.out) + of(e.x) + of(e.y);
+      if (e.kind == EinsumKind::kSelectNT) n += of(e.selection);
+    }
     for (const RowSum& r : c_.row_sums) n += of(r.out) + of(r.x);
     for (const Total& t : c_.totals) n += of(t.wire);
     for (const Output& o : c_.outputs) n += of(o.wire);
@@ -416,13 +441,14 @@ Circuit read_circuit(std::span<const uint8_t> bytes) {
     Einsum e;
     e.name = r.string();
     const uint8_t kind = r.u8();
-    require(kind <= 2, "circuit: unknown kind of einsum");
+    require(kind <= static_cast<uint8_t>(EinsumKind::kSelectNT), "circuit: unknown kind of einsum");
     e.kind = static_cast<EinsumKind>(kind);
     e.groups = r.u32();
     e.members = r.u32();
     e.out = r.u32();
     e.x = r.u32();
     e.y = r.u32();
+    if (e.kind == EinsumKind::kSelectNT) e.selection = r.u32();
     return e;
   });
   c.row_sums = read_list<RowSum>(in, 8, [](Reader& r) {
@@ -474,6 +500,14 @@ size_t Circuit::lookup_blocks() const {
   size_t n = 0;
   for (const Lookup& l : lookups) n += l.domain.blocks();
   return n;
+}
+
+// Nothing changes; or neither shape has padding; or each row is cut into vectors that lie within a block.
+bool Domain::fits(uint32_t wire_rows, uint32_t wire_cols) const {
+  if (wire_rows == rows && wire_cols == cols) return true;
+  const bool whole = cols % kBlock == 0 && wire_cols % kBlock == 0;
+  const bool split = wire_cols >= kLeastPart && kBlock % wire_cols == 0 && cols % wire_cols == 0;
+  return (whole || split) && !ragged.causal && uint64_t{rows} * cols == uint64_t{wire_rows} * wire_cols;
 }
 
 size_t Domain::existing_cells() const {

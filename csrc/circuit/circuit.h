@@ -6,7 +6,8 @@
 //
 // Terms
 //   tensor   committed cells, rows x cols, row-major, each row padded to whole blocks of 128 cells
-//   wire     a linear combination of tensors plus a constant, seen with a shape of its own
+//   wire     a linear combination of tensors plus a constant, seen with a shape of its own: in whole blocks,
+//            or as a split view, where `parts` rows of the wire lie side by side in each row of a tensor
 //   operand  a wire (or public values) read at a cell (i, j) of a domain through an index map
 //   domain   the cells (i, j) on which a relation holds; a ragged domain has only part of each row
 //
@@ -28,6 +29,7 @@ namespace assay {
 
 inline constexpr unsigned kLogBlock = 7;
 inline constexpr size_t kBlock = size_t{1} << kLogBlock;
+inline constexpr uint32_t kLeastPart = 8;  // cells of a row of a split view, a power of two below a block
 
 enum class CellType : uint8_t { kInt16 = 0, kInt32 = 1, kInt64 = 2 };
 inline constexpr size_t cell_size(CellType t) { return size_t{2} << static_cast<unsigned>(t); }
@@ -58,6 +60,28 @@ struct Domain {
   size_t blocks() const { return rows * row_blocks(); }
   std::pair<uint32_t, uint32_t> range(uint32_t row) const { return ragged.range(row, cols); }
   size_t existing_cells() const;
+  // Whether a tensor of this shape may be seen through a wire of another.
+  bool fits(uint32_t wire_rows, uint32_t wire_cols) const;
+  // How many rows of such a wire lie in one of its own; above 1 in a split view alone.
+  uint32_t parts(uint32_t wire_cols) const {
+    return wire_cols == cols || wire_cols % kBlock == 0 ? 1 : cols / wire_cols;
+  }
+};
+
+// Where the rows of a wire begin among the cells of a tensor.
+class RowLayout {
+ public:
+  RowLayout(const Domain& tensor, uint32_t wire_cols)
+      : parts(tensor.parts(wire_cols)),
+        stride(parts == 1 ? ceil_div(wire_cols, kBlock) * kBlock : tensor.row_blocks() * kBlock),
+        cols_(wire_cols) {}
+  size_t start(size_t row) const { return row / parts * stride + row % parts * cols_; }
+
+  size_t parts;   // rows of the wire in a line of cells
+  size_t stride;  // from line to line
+
+ private:
+  size_t cols_;
 };
 
 struct Tensor {
@@ -140,6 +164,8 @@ enum class EinsumKind : uint8_t {
   kNT = 0,      // out[(a,g,m), j] = sum_k x[(a,g,m), k] * y[(j,g), k]
   kNN = 1,      // out[(a,g,m), j] = sum_k x[(a,g,m), k] * y[(k,g), j]
   kRowDot = 2,  // out[0, i] = sum_k x[i, k] * y[i, k]
+  // out[i, j] = sum_{g, k} selection[i, g] * x[i mod rows of x, k] * y[g J + j, k], J = rows of y / G
+  kSelectNT = 3,
 };
 struct Einsum {
   std::string name;
@@ -147,6 +173,7 @@ struct Einsum {
   uint32_t groups = 1;  // G: g is the batch index
   uint32_t members = 1;  // M: row of x = (a G + g) M + m
   uint32_t out = 0, x = 0, y = 0;
+  uint32_t selection = 0;  // kSelectNT
 };
 
 // out[0, i] = sum over the existing cells j of x[i, j].
@@ -186,6 +213,9 @@ enum class StepKind : uint8_t {
   kInvSqrt = 6,     // tensors[0] = floor(sqrt(constant / wire `index`))
   kQuotient = 7,    // tensors[0] = floor(constant / wire `index`)
   kRatio = 8,       // tensors[0] = floor(polynomial / wire[0, i]), wire `index`
+  // tensors[0][0, i] = the K-th largest of row i of poly, K = `constant`; then tensors[1], if it is there,
+  // [K rows, cols]: row m rows + i is 1 where the m-th largest of row i stands, 0 elsewhere
+  kTopK = 9,
 };
 struct Step {
   StepKind kind = StepKind::kAssign;

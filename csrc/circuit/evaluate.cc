@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <type_traits>
 
@@ -43,7 +44,10 @@ constexpr int64_t kLimit = int64_t{1} << 62;
 
 class Evaluator {
  public:
-  Evaluator(const Circuit& circuit, const std::function<Cells(const Tensor&)>& external) : c_(circuit) {
+  Evaluator(const Circuit& circuit, const std::function<Cells(const Tensor&)>& external,
+            const Choices& choices)
+      : c_(circuit), choices_(choices) {
+    for (const auto& [name, columns] : choices) require(is_marked(name), name, "no step marks it");
     std::vector<uint8_t> computed(c_.tensors.size());
     for (const Step& s : c_.program)
       for (uint32_t t : s.tensors) computed[t] = 1;
@@ -81,6 +85,8 @@ class Evaluator {
         return map_wire(s, [&](int64_t v) { return integer_root(floor_divide(s.constant, v)); });
       case StepKind::kQuotient: return map_wire(s, [&](int64_t v) { return floor_divide(s.constant, v); });
       case StepKind::kRatio: return divide_rows(s);
+      case StepKind::kTopK:
+        return top_k(s);
     }
   }
 
@@ -231,6 +237,56 @@ class Evaluator {
     });
   }
 
+  bool is_marked(const std::string& name) const {
+    return std::any_of(c_.program.begin(), c_.program.end(), [&](const Step& s) {
+      return s.kind == StepKind::kTopK && s.tensors.size() == 2 && c_.tensors[s.tensors[1]].name == name;
+    });
+  }
+
+  // Of equal values the first is the larger.
+  void top_k(const Step& s) {
+    const PolyReader values_of = poly(s);
+    const size_t rows = s.domain.rows, k = static_cast<size_t>(s.constant);
+    const bool marked = s.tensors.size() == 2;
+    Step part = s;
+    part.tensors = {s.tensors[0]};
+    const Target least = target(part, {1, s.domain.rows, {}});
+    std::vector<uint32_t> columns(rows * k);
+    for_each_row(s.domain, [&](size_t row) {
+      PolyReader::Scratch scratch(values_of);
+      std::vector<int64_t> values(s.domain.cols);
+      for_each_part(s.domain, row, [&](const Run& run) { values_of.read(run, scratch, &values[run.begin]); });
+      std::vector<uint32_t> order(values.size());
+      std::iota(order.begin(), order.end(), 0u);
+      std::partial_sort(order.begin(), order.begin() + s.constant, order.end(), [&](uint32_t a, uint32_t b) {
+        return values[a] > values[b] || (values[a] == values[b] && a < b);
+      });
+      least.store({0, row, row + 1}, &values[order[k - 1]]);
+      for (size_t m = 0; m < k; ++m) columns[m * rows + row] = order[m];
+    });
+    if (!marked) return;
+    const std::string& name = c_.tensors[s.tensors[1]].name;
+    if (const auto chosen = choices_.find(name); chosen != choices_.end())
+      columns = columns_of(chosen->second, name, columns.size(), s.domain.cols);
+    part.tensors = {s.tensors[1]};
+    const Domain marks{static_cast<uint32_t>(rows * k), s.domain.cols, {}};
+    const Target to = target(part, marks);
+    for_each_row(marks, [&](size_t row) {
+      for_each_part(marks, row, [&](const Run& run) {
+        std::array<int64_t, kRun> cells{};
+        if (columns[row] >= run.begin && columns[row] < run.end) cells[columns[row] - run.begin] = 1;
+        to.store(run, cells.data());
+      });
+    });
+  }
+
+  static const std::vector<uint32_t>& columns_of(const std::vector<uint32_t>& choice, const std::string& name,
+                                                 size_t count, uint32_t cols) {
+    require(choice.size() == count, name, "a choice of another size");
+    for (const uint32_t column : choice) require(column < cols, name, "a choice outside the row");
+    return choice;
+  }
+
   void normalise(const Step& s) {
     const Table& table = c_.tables[s.table];
     const WireReader in = wire(s.index);
@@ -269,6 +325,7 @@ class Evaluator {
     const LimbWriter writer = limbs(s, out);
     if (e.kind == EinsumKind::kRowDot) return dot_rows(e, x, y, writer);
     try {
+      if (e.kind == EinsumKind::kSelectNT) return multiply_selected(e, wire(e.selection), x, y, writer);
       multiply(e, x, y, out, writer);
     } catch (const std::overflow_error& error) {
       fail(e.name, error.what());
@@ -287,10 +344,35 @@ class Evaluator {
     return [d](size_t row) -> std::pair<size_t, size_t> { return d.range(static_cast<uint32_t>(row)); };
   }
 
+  // A wire as the right side of a product: the tensor's own cells where it is nothing but one.
+  class MatrixCells {
+   public:
+    explicit MatrixCells(const WireReader& from) {
+      all_.stride = row_stride(from.domain().cols);
+      if (const TensorData* plain = from.plain()) {
+        all_.cells = plain->data();
+        all_.cell_bytes = static_cast<unsigned>(cell_size(plain->type()));
+        return;
+      }
+      laid_out_ = lay_out(from, all_.stride);
+      all_.cells = laid_out_.get();
+      all_.cell_bytes = 8;
+    }
+    IntegerMatrix from_row(size_t row) const {
+      IntegerMatrix m = all_;
+      m.cells = static_cast<const char*>(all_.cells) + row * all_.stride * all_.cell_bytes;
+      return m;
+    }
+
+   private:
+    IntegerMatrix all_;
+    std::unique_ptr<int64_t[]> laid_out_;
+  };
+
   static void multiply(const Einsum& e, const WireReader& x, const WireReader& y, const Domain& out,
                        const LimbWriter& writer) {
     const auto x_cells = lay_out(x, x.domain().cols);
-    std::unique_ptr<int64_t[]> y_cells;
+    const MatrixCells y_cells(y);
     IntegerProduct p;
     p.transposed = e.kind == EinsumKind::kNT;
     p.groups = e.groups;
@@ -299,20 +381,45 @@ class Evaluator {
     p.depth = x.domain().cols;
     p.cols = out.cols;
     p.x = x_cells.get();
-    p.y.stride = row_stride(y.domain().cols);
-    if (const TensorData* plain = y.plain()) {
-      p.y.cells = plain->data();
-      p.y.cell_bytes = static_cast<unsigned>(cell_size(plain->type()));
-    } else {
-      y_cells = lay_out(y, p.y.stride);
-      p.y.cells = y_cells.get();
-      p.y.cell_bytes = 8;
-    }
+    p.y = y_cells.from_row(0);
     p.x_range = range_of(x.domain());
     p.out_range = range_of(out);
     multiply_integers(p, [&](size_t row, size_t col, int64_t* values, size_t n) {
       writer.write({row, col, col + n}, values);
     });
+  }
+
+  // Group by group, with the rows that select it; their shares are added up.
+  static void multiply_selected(const Einsum& e, const WireReader& selection, const WireReader& x,
+                                const WireReader& y, const LimbWriter& writer) {
+    const size_t count = selection.domain().rows, inner = y.domain().rows / e.groups;
+    const size_t depth = x.domain().cols;
+    const auto chosen = lay_out(selection, e.groups);
+    const auto x_cells = lay_out(x, depth);
+    const MatrixCells y_cells(y);
+    std::vector<int64_t> out(count * inner);
+    for (size_t g = 0; g < e.groups; ++g) {
+      std::vector<size_t> rows;
+      for (size_t i = 0; i < count; ++i)
+        if (chosen[i * e.groups + g] != 0) rows.push_back(i);
+      if (rows.empty()) continue;
+      std::vector<int64_t> taken;
+      for (const size_t i : rows) {
+        const int64_t* from = x_cells.get() + i % x.domain().rows * depth;
+        taken.insert(taken.end(), from, from + depth);
+      }
+      IntegerProduct p;
+      p.rows = rows.size();
+      p.depth = depth;
+      p.cols = inner;
+      p.x = taken.data();
+      p.y = y_cells.from_row(g * inner);
+      multiply_integers(p, [&](size_t row, size_t col, int64_t* values, size_t n) {
+        add_scaled(&out[rows[row] * inner + col], chosen[rows[row] * e.groups + g], values, n);
+      });
+    }
+    for_each_row({static_cast<uint32_t>(count), static_cast<uint32_t>(inner), {}},
+                 [&](size_t row) { writer.write({row, 0, inner}, &out[row * inner]); });
   }
 
   // A wire's values, absent cells zero.
@@ -346,6 +453,7 @@ class Evaluator {
   }
 
   const Circuit& c_;
+  const Choices& choices_;
   std::vector<TensorData> tensors_;
 };
 
@@ -414,8 +522,9 @@ void TensorData::set(size_t row, size_t col, int64_t value) {
   });
 }
 
-Witness evaluate(const Circuit& circuit, const std::function<Cells(const Tensor&)>& external) {
-  return Evaluator(circuit, external).run();
+Witness evaluate(const Circuit& circuit, const std::function<Cells(const Tensor&)>& external,
+                 const Choices& choices) {
+  return Evaluator(circuit, external, choices).run();
 }
 
 }  // namespace assay

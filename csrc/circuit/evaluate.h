@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,8 +72,13 @@ struct EvaluationError {
   std::string message;
 };
 
+// What top-k steps mark instead of the largest, by the name of their marks: at m rows + i the column of the
+// m-th of row i.
+using Choices = std::map<std::string, std::vector<uint32_t>>;
+
 // `external` gives the weights and those boundary tensors that no step fills; its cells must outlive the
 // witness.
-Witness evaluate(const Circuit& circuit, const std::function<Cells(const Tensor&)>& external);
+Witness evaluate(const Circuit& circuit, const std::function<Cells(const Tensor&)>& external,
+                 const Choices& choices = {});
 
 }  // namespace assay

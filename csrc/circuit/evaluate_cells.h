@@ -36,13 +36,6 @@ inline size_t row_stride(size_t cols) { return ceil_div(cols, kBlock) * kBlock; 
 
 inline bool same_size(const Domain& a, const Domain& b) { return a.rows == b.rows && a.cols == b.cols; }
 
-// Whether the cells of a tensor can be seen as rows x cols: a reshape only without padding or missing cells.
-inline bool fits(const Domain& tensor, const Domain& seen_as) {
-  if (same_size(tensor, seen_as)) return true;
-  return tensor.cols % kBlock == 0 && seen_as.cols % kBlock == 0 && !tensor.ragged.causal &&
-         uint64_t{tensor.rows} * tensor.cols == uint64_t{seen_as.rows} * seen_as.cols;
-}
-
 // The existing cells of a run.
 inline Run clip(const Domain& d, Run run) {
   if (!d.ragged.causal) return run;

@@ -25,13 +25,13 @@ class WireReader {
  public:
   WireReader() = default;
   WireReader(const Wire& wire, const Circuit& circuit, const std::vector<TensorData>& tensors)
-      : constant_(wire.constant), domain_{wire.rows, wire.cols, {}}, stride_(row_stride(wire.cols)) {
+      : constant_(wire.constant), domain_{wire.rows, wire.cols, {}} {
     for (const auto& [coefficient, id] : wire.terms) {
       const std::string& name = circuit.tensors[id].name;
       require(!tensors[id].empty(), name, "read before any step fills it");
       const Domain& shape = tensors[id].shape();
-      require(fits(shape, domain_), name, "seen through a wire of another size");
-      terms_.push_back({coefficient, &tensors[id]});
+      require(shape.fits(wire.rows, wire.cols), name, "seen through a wire of another size");
+      terms_.push_back({coefficient, &tensors[id], RowLayout(shape, wire.cols)});
       if (!shape.ragged.causal) continue;
       require(!domain_.ragged.causal || domain_.ragged == shape.ragged, name,
               "added to a tensor with other missing cells");
@@ -44,10 +44,10 @@ class WireReader {
   // to[j] += scale * wire[run.row, run.begin + j].
   void add_to(int64_t* to, int64_t scale, const Run& run) const {
     add_constant(to, wrap_multiply(scale, constant_), run.size());
-    const size_t offset = run.row * stride_ + run.begin;
     for (const Term& term : terms_)
       with_cells(term.tensor->type(), term.tensor->data(), [&](const auto* cells) {
-        add_scaled(to, wrap_multiply(scale, term.coefficient), cells + offset, run.size());
+        const auto* from = cells + term.layout.start(run.row) + run.begin;
+        add_scaled(to, wrap_multiply(scale, term.coefficient), from, run.size());
       });
   }
   void read(int64_t* to, const Run& run) const {
@@ -60,25 +60,26 @@ class WireReader {
     return v;
   }
 
-  // The tensor's own cells, if the wire is nothing but a view of one.
+  // The tensor's own cells, if the wire is nothing but a view of one; not of a split one.
   const TensorData* plain() const {
-    const bool is_plain = constant_ == 0 && terms_.size() == 1 && terms_[0].coefficient == 1;
+    const bool is_plain =
+        constant_ == 0 && terms_.size() == 1 && terms_[0].coefficient == 1 && terms_[0].layout.parts == 1;
     return is_plain ? terms_[0].tensor : nullptr;
   }
   const int64_t* plain_row(const Run& run) const {
     const TensorData* tensor = plain();
     if (tensor == nullptr || tensor->type() != CellType::kInt64) return nullptr;
-    return tensor->as<int64_t>() + run.row * stride_ + run.begin;
+    return tensor->as<int64_t>() + terms_[0].layout.start(run.row) + run.begin;
   }
 
  private:
   struct Term {
     int64_t coefficient;
     const TensorData* tensor;
+    RowLayout layout;
   };
   int64_t constant_ = 0;
   Domain domain_;
-  size_t stride_ = 0;
   std::vector<Term> terms_;
 };
 
@@ -240,8 +241,8 @@ class Target {
       : name_(tensor.name),
         type_(data.type()),
         cells_(data.mutable_data()),
-        stride_(row_stride(seen_as.cols)) {
-    require(fits(tensor.shape, seen_as), name_, "a step's values do not have its size");
+        layout_(tensor.shape, seen_as.cols) {
+    require(tensor.shape.fits(seen_as.rows, seen_as.cols), name_, "a step's values do not have its size");
     if (same_size(tensor.shape, seen_as)) ragged_ = tensor.shape;
   }
 
@@ -265,7 +266,7 @@ class Target {
  private:
   template <class F>
   void at(const Run& run, F f) const {
-    const size_t offset = run.row * stride_ + run.begin;
+    const size_t offset = layout_.start(run.row) + run.begin;
     with_cells(type_, cells_, [&](auto* cells) { f(cells + offset); });
   }
 
@@ -279,7 +280,7 @@ class Target {
   const std::string& name_;
   CellType type_;
   void* cells_;
-  size_t stride_;
+  RowLayout layout_;
   Domain ragged_;
 };
 

@@ -1,5 +1,7 @@
 #include "circuit/functional.h"
 
+#include <algorithm>
+
 #include "base/result.h"
 
 namespace assay {
@@ -20,6 +22,28 @@ Vec<D> row_totals_of_leaves(const Domain& domain, const CellWeights<D>& w) {
     }
   }
   return out;
+}
+
+// The same for a domain without missing cells: products for each column of blocks, not for each row.
+template <int D>
+Ext<D> total_of_full(const Domain& domain, const CellWeights<D>& w) {
+  const size_t row_blocks = domain.row_blocks();
+  Ext<D> total, rows;
+  if (!w.leaves)
+    for (const Ext<D>& r : *w.rows) rows += r;
+  for (size_t jb = 0; jb < row_blocks; ++jb) {
+    const size_t cells = std::min<size_t>(domain.cols - jb * kBlock, kBlock);
+    if (w.leaves) {
+      Ext<D> high;
+      for (size_t i = 0; i < domain.rows; ++i) high += w.leaves->high[w.leaf_base + i * row_blocks + jb];
+      total += high * w.leaves->low_prefix[cells];
+    } else {
+      Ext<D> low;
+      for (size_t j = 0; j < cells; ++j) low += w.cols->low_of(jb)[j];
+      total += rows * w.cols->high[jb] * low;
+    }
+  }
+  return total;
 }
 
 // sum over the rows in which cell j exists of the weight of (i, j), for every column j
@@ -60,6 +84,7 @@ Vec<D> row_totals(const Domain& domain, const CellWeights<D>& w) {
 
 template <int D>
 Ext<D> indicator(const Domain& domain, const CellWeights<D>& weights) {
+  if (!domain.ragged.causal) return total_of_full(domain, weights);
   Ext<D> total;
   for (const Ext<D>& x : row_totals(domain, weights)) total += x;
   return total;
@@ -71,6 +96,10 @@ Ext<D> Functionals<D>::add_wire(Claim<D>& claim, uint32_t wire, const Ext<D>& co
   const Wire& w = circuit_.wires[wire];
   for (const auto& [c, t] : w.terms) {
     const Tensor& tensor = circuit_.tensors[t];
+    if (tensor.shape.parts(domain.cols) > 1) {
+      add_split(claim, t, coefficient * F::from_i64(c), domain, weights);
+      continue;
+    }
     Term<D> term;
     term.first_block = first_block_[t];
     term.coefficient = coefficient * F::from_i64(c);
@@ -84,6 +113,34 @@ Ext<D> Functionals<D>::add_wire(Claim<D>& claim, uint32_t wire, const Ext<D>& co
   }
   if (w.constant == 0) return Ext<D>::zero();
   return coefficient * F::from_i64(w.constant) * indicator(domain, weights);
+}
+
+// One term for each place of a part in its block; the rows of their view are the tensor's blocks.
+template <int D>
+void Functionals<D>::add_split(Claim<D>& claim, uint32_t tensor, const Ext<D>& coefficient,
+                               const Domain& domain, const CellWeights<D>& weights) const {
+  const Domain& shape = circuit_.tensors[tensor].shape;
+  const size_t parts = shape.parts(domain.cols), in_block = kBlock / domain.cols;
+  const size_t row_blocks = shape.row_blocks();
+  const Vec<D>& low = weights.leaves ? weights.leaves->low : weights.cols->low_of(0);
+  const auto row_weight = [&](size_t i) {
+    return weights.leaves ? weights.leaves->high[weights.leaf_base + i]
+                          : (*weights.rows)[i] * weights.cols->high[0];
+  };
+  for (size_t place = 0; place < std::min(in_block, parts); ++place) {
+    Vec<D> blocks(shape.rows * row_blocks), cells(kBlock);
+    for (size_t i = 0; i < shape.rows; ++i)
+      for (size_t part = place; part < parts; part += in_block)
+        blocks[i * row_blocks + part / in_block] = row_weight(i * parts + part);
+    std::copy_n(low.begin(), domain.cols, cells.begin() + place * domain.cols);
+    Term<D> term;
+    term.first_block = first_block_[tensor];
+    term.coefficient = coefficient;
+    term.view = {static_cast<uint32_t>(blocks.size()), kBlock, {}};
+    term.rows = row_weights<D>(std::move(blocks));
+    term.cols = ColumnWeights<D>::from_cells(std::move(cells));
+    claim.terms.push_back(std::move(term));
+  }
 }
 
 // Terms start at the row's own first block, so that the rows nobody asks for cost nothing.
@@ -180,17 +237,17 @@ Ext<D> Functionals<D>::add_poly(Claim<D>& claim, const Poly& poly, const Ext<D>&
     const bool by_row = o.map == Map::kRow;
     CellWeights<D> of_vector;
     of_vector.rows = row_weights<D>(Vec<D>(1, Ext<D>::one()));
-    of_vector.cols = ColumnWeights<D>::from_cells(by_row ? row_totals(domain, weights)
-                                                         : column_totals(domain, weights));
+    of_vector.cols =
+        ColumnWeights<D>::from_cells(by_row ? row_totals(domain, weights) : column_totals(domain, weights));
     const Domain vector{1, by_row ? domain.rows : domain.cols, {}};
     known += add_wire(claim, o.id, c, vector, of_vector);
   }
   return known;
 }
 
-#define ASSAY_INSTANTIATE(D)                                              \
-  template class Functionals<D>;                                          \
-  template Vec<D> row_totals<D>(const Domain&, const CellWeights<D>&);    \
+#define ASSAY_INSTANTIATE(D)                                           \
+  template class Functionals<D>;                                       \
+  template Vec<D> row_totals<D>(const Domain&, const CellWeights<D>&); \
   template Ext<D> indicator<D>(const Domain&, const CellWeights<D>&)
 ASSAY_INSTANTIATE(2);
 ASSAY_INSTANTIATE(3);

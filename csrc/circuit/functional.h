@@ -51,6 +51,9 @@ class Functionals {
                   const CellWeights<D>& weights) const;
 
  private:
+  // coefficient * sum over the domain of weight * tensor[i, j], the tensor's rows split.
+  void add_split(Claim<D>& claim, uint32_t tensor, const Ext<D>& coefficient, const Domain& domain,
+                 const CellWeights<D>& weights) const;
   Ext<D> add_indexed(Claim<D>& claim, const Operand& o, const Ext<D>& coefficient, const Domain& domain,
                      const CellWeights<D>& weights) const;
   // coefficient * sum over j of cols[j] * wire[row, j], and coefficient * wire[row, col]; without the constant.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <numeric>
 
 #include "base/parallel.h"
 #include "base/result.h"
@@ -24,16 +25,15 @@ void with_cells(const TensorData& t, Use use) {
   }
 }
 
-size_t padded(uint32_t cols) { return ceil_div(cols, kBlock) * kBlock; }
-
 // values[j] (+)= scale * wire[row, j]
 void add_wire_row(const Witness& w, const Wire& wire, int64_t scale, uint32_t row,
                   std::span<int64_t> values) {
   for (int64_t& v : values) v += scale * wire.constant;
   for (const auto& [coefficient, t] : wire.terms) {
     const int64_t c = scale * coefficient;
+    const size_t start = RowLayout(w.tensors[t].shape(), wire.cols).start(row);
     with_cells(w.tensors[t], [&](const auto* cells) {
-      const auto* line = cells + size_t{row} * padded(wire.cols);
+      const auto* line = cells + start;
       for (size_t j = 0; j < values.size(); ++j) values[j] += c * line[j];
     });
   }
@@ -145,17 +145,22 @@ OperandTable<D> linear_table(const Circuit& c, const Witness& w, const std::vect
 template <int D>
 void combine_rows(const Witness& w, const Wire& wire, size_t first, size_t step, size_t count,
                   const Vec<D>& weights, Vec<D>& out) {
-  const size_t stride = padded(wire.cols);
   for (const auto& [coefficient, t] : wire.terms) {
-    Vec<D> scaled(count);
-    for (size_t k = 0; k < count; ++k) scaled[k] = weights[k] * F::from_i64(coefficient);
-    with_cells(w.tensors[t], [&]<class T>(const T* cells) {
-      parallel_for(ceil_div(wire.cols, kBlock), 1, [&](size_t begin, size_t end) {
-        const size_t from = begin * kBlock, to = std::min<size_t>(end * kBlock, wire.cols);
-        accumulate_rows<D, T>(cells + first * stride + from, step * stride, count, to - from, scaled.data(),
-                              out.data() + from);
+    const RowLayout layout(w.tensors[t].shape(), wire.cols);
+    const size_t period = layout.parts / std::gcd(layout.parts, step);  // rows of one place in their lines
+    const size_t stride = period * step / layout.parts * layout.stride;
+    for (size_t r = 0; r < std::min(period, count); ++r) {
+      Vec<D> scaled;
+      for (size_t k = r; k < count; k += period) scaled.push_back(weights[k] * F::from_i64(coefficient));
+      const size_t start = layout.start(first + r * step);
+      with_cells(w.tensors[t], [&]<class T>(const T* cells) {
+        parallel_for(ceil_div(wire.cols, kBlock), 1, [&](size_t begin, size_t end) {
+          const size_t from = begin * kBlock, to = std::min<size_t>(end * kBlock, wire.cols);
+          accumulate_rows<D, T>(cells + start + from, stride, scaled.size(), to - from, scaled.data(),
+                                out.data() + from);
+        });
       });
-    });
+    }
   }
   if (wire.constant == 0) return;
   Ext<D> total;
@@ -166,20 +171,25 @@ void combine_rows(const Witness& w, const Wire& wire, size_t first, size_t step,
 // out[i] += sum over j of weights[j] * wire[i, j]
 template <int D>
 void combine_cols(const Witness& w, const Wire& wire, Vec<D> weights, Vec<D>& out) {
-  const size_t stride = padded(wire.cols);
   weights.resize(wire.cols);
   Ext<D> constant;
   for (const Ext<D>& x : weights) constant += x;
   constant = constant * F::from_i64(wire.constant);
-  weights.resize(stride);
-  for (const auto& [coefficient, t] : wire.terms)
+  weights.resize(ceil_div(wire.cols, kBlock) * kBlock);
+  for (const auto& [coefficient, t] : wire.terms) {
+    const RowLayout layout(w.tensors[t].shape(), wire.cols);
+    const size_t parts = layout.parts, stride = layout.stride;
     with_cells(w.tensors[t], [&]<class T>(const T* cells) {
-      Vec<D> part(wire.rows);
-      parallel_for(wire.rows, 16, [&](size_t begin, size_t end) {
-        dot_blocks<D, T>(cells + begin * stride, end - begin, stride, weights.data(), part.data() + begin);
+      Vec<D> sums(wire.rows);
+      parallel_for(wire.rows / parts, 16, [&](size_t begin, size_t end) {
+        if (parts == 1)
+          dot_blocks<D, T>(cells + begin * stride, end - begin, stride, weights.data(), sums.data() + begin);
+        for (size_t i = begin; parts > 1 && i < end; ++i)
+          dot_blocks<D, T>(cells + i * stride, parts, wire.cols, weights.data(), sums.data() + i * parts);
       });
-      for (size_t i = 0; i < part.size(); ++i) out[i] += part[i] * F::from_i64(coefficient);
+      for (size_t i = 0; i < sums.size(); ++i) out[i] += sums[i] * F::from_i64(coefficient);
     });
+  }
   for (Ext<D>& x : out) x += constant;
 }
 
@@ -236,6 +246,40 @@ Vec<D> bind_right(const Witness& w, const Einsum& e, const Wire& y, const Output
   return out;
 }
 
+// a[g, k] = sum over i of eq(rho, i) s[i, g] x[i mod rows of x, k], by the entries of s that are not zero.
+template <int D>
+Vec<D> bind_selected(const Circuit& c, const Witness& w, const Einsum& e, const Vec<D>& by_row) {
+  const Wire& x = c.wires[e.x];
+  const std::vector<F> selection = wire_values(w, c.wires[e.selection]);
+  Vec<D> out(size_t{e.groups} * x.cols);
+  parallel_for(e.groups, 1, [&](size_t begin, size_t end) {
+    Vec<D> line(x.cols);
+    for (size_t g = begin; g < end; ++g) {
+      std::fill(line.begin(), line.end(), Ext<D>::zero());
+      for (size_t i = 0; i < by_row.size(); ++i) {
+        const F s = selection[i * e.groups + g];
+        if (!(s == F::zero())) combine_rows<D>(w, x, i % x.rows, 1, 1, {by_row[i] * s}, line);
+      }
+      std::copy(line.begin(), line.end(), out.begin() + static_cast<std::ptrdiff_t>(g * x.cols));
+    }
+  });
+  return out;
+}
+
+// y[g, k] = sum over j of eq(rho, j) y[g J + j, k].
+template <int D>
+Vec<D> bind_stacked(const Witness& w, const Einsum& e, const Wire& y, const OutputPoint<D>& rho) {
+  const size_t inner = y.rows / e.groups;
+  const Vec<D> weights = truncated_eq<D>(rho.cols_for(inner), inner);
+  Vec<D> out;
+  for (size_t g = 0; g < e.groups; ++g) {
+    Vec<D> line(y.cols);
+    combine_rows<D>(w, y, g * inner, 1, inner, weights, line);
+    out.insert(out.end(), line.begin(), line.end());
+  }
+  return out;
+}
+
 }  // namespace
 
 void linear_poly_row(const Circuit& c, const Witness& w, const Poly& poly, uint32_t row,
@@ -262,8 +306,8 @@ GridProver<D> SegmentProver<D>::einsum_prover(const Einsum& e, const Ext<D>& out
   const Wire &x = c_.wires[e.x], &y = c_.wires[e.y];
   const Extent extent = einsum_extent(c_, e);
   typename GridProver<D>::Input in;
-  in.rows = extent.rows;
-  in.cols = extent.cols;
+  in.rows = static_cast<uint32_t>(extent.rows);
+  in.cols = static_cast<uint32_t>(extent.cols);
   in.degree = 2;
   in.claim = out;
   const auto add = [&](Buffer<uint64_t> base, Vec<D> ext) {
@@ -280,6 +324,36 @@ GridProver<D> SegmentProver<D>::einsum_prover(const Einsum& e, const Ext<D>& out
   }
   in.form.polys = {{{F::one(), {0, in.tables.size() == 1 ? 0U : 1U}}}};
   return GridProver<D>(std::move(in));
+}
+
+template <int D>
+SelectionProver<D> SegmentProver<D>::selection_prover(const Einsum& e, const Ext<D>& out) const {
+  const Wire &x = c_.wires[e.x], &s = c_.wires[e.selection];
+  const auto grid = [](uint32_t rows, uint32_t cols, Vec<D> left, Vec<D> right, const Ext<D>& claim) {
+    typename GridProver<D>::Input in;
+    in.rows = rows;
+    in.cols = cols;
+    in.degree = 2;
+    in.claim = claim;
+    in.tables.push_back({Spread::kCells, {}, std::move(left)});
+    in.tables.push_back({Spread::kCells, {}, std::move(right)});
+    in.form.polys = {{{F::one(), {0, 1}}}};
+    return in;
+  };
+  const auto rho = rho_.rows_for(s.rows);
+  GridProver<D> groups(grid(e.groups, x.cols, bind_selected<D>(c_, witness_, e, truncated_eq<D>(rho, s.rows)),
+                            bind_stacked<D>(witness_, e, c_.wires[e.y], rho_), out));
+  const unsigned depth = log2_ceil(x.cols);
+  const auto rows = [=, this, &x, &s](std::span<const Ext<D>> point, const Ext<D>& claim) {
+    Vec<D> left(s.rows), by_row(x.rows), right(s.rows);
+    combine_cols<D>(witness_, s, eq_vector<D>(point.subspan(depth)), left);
+    combine_cols<D>(witness_, x, eq_vector<D>(point.first(depth)), by_row);
+    for (size_t i = 0; i < right.size(); ++i) right[i] = by_row[i % x.rows];
+    auto in = grid(s.rows, 1, std::move(left), std::move(right), claim);
+    in.rho_rows.assign(rho.begin(), rho.end());
+    return GridProver<D>(std::move(in));
+  };
+  return SelectionProver<D>(std::move(groups), depth + log2_ceil(e.groups), rows);
 }
 
 namespace {
@@ -383,43 +457,67 @@ template <int D>
 void SegmentProver<D>::prove_products() {
   std::vector<SumcheckShape<D>> shapes;
   std::deque<GridProver<D>> provers;
+  std::deque<SelectionProver<D>> selections;
+  std::vector<RoundProver<D>*> pointers;
   for (const Einsum& e : c_.einsums) {
     shapes.push_back(einsum_shape<D>(c_, e, rho_));
     const Ext<D> out = einsum_output(e);
-    provers.push_back(einsum_prover(e, out));
+    if (e.kind == EinsumKind::kSelectNT)
+      pointers.push_back(&selections.emplace_back(selection_prover(e, out)));
+    else
+      pointers.push_back(&provers.emplace_back(einsum_prover(e, out)));
     channel_.send("einsum.output", out);
     add(einsum_output_claim<D>(functionals_, c_, segment_, e, rho_), out);
   }
   const Ext<D> lambda = channel_.challenge("zero.lambda");
   for (const ZeroCheck& z : c_.zero_checks) {
     shapes.push_back(zero_check_shape<D>(z, rho_));
-    provers.push_back(zero_check_prover(z, lambda));
+    pointers.push_back(&provers.emplace_back(zero_check_prover(z, lambda)));
   }
-  std::vector<RoundProver<D>*> pointers;
-  for (auto& p : provers) pointers.push_back(&p);
   const Vec<D> point = prove_sumchecks<D>(channel_, pointers, shapes);
 
-  for (size_t i = 0; i < c_.einsums.size(); ++i) {
-    const Einsum& e = c_.einsums[i];
+  auto prover = provers.cbegin();
+  auto selection = selections.cbegin();
+  for (const Einsum& e : c_.einsums) {
     const EndPoint<D> at(point, einsum_extent(c_, e));
-    const bool square = e.kind == EinsumKind::kRowDot && e.x == e.y;
-    const Ext<D> x = provers[i].value(0), y = provers[i].value(square ? 0 : 1);
-    channel_.send("einsum.left", x);
-    channel_.send("einsum.right", y);
-    add(einsum_left_claim<D>(functionals_, c_, segment_, e, rho_, at), x);
-    add(einsum_right_claim<D>(functionals_, c_, segment_, e, rho_, at), y);
+    if (e.kind == EinsumKind::kSelectNT)
+      end_selected(e, at, *selection++);
+    else
+      end_einsum(e, at, *prover++);
   }
-  for (size_t i = 0; i < c_.zero_checks.size(); ++i) {
-    const ZeroCheck& z = c_.zero_checks[i];
+  for (const ZeroCheck& z : c_.zero_checks) {
     const EndPoint<D> at(point, Extent{z.domain.rows, z.domain.cols});
     const std::vector<Operand> operands = distinct_operands(z);
-    const Vec<D> values = operand_values(z, provers[c_.einsums.size() + i], at);
+    const Vec<D> values = operand_values(z, *prover++, at);
     for (size_t k = 0; k < operands.size(); ++k) {
       channel_.send("zero.operand", values[k]);
       add(operand_claim<D>(functionals_, segment_, z, operands[k], at), values[k]);
     }
     for (const auto& [a, b] : cubic_products(z)) channel_.send("zero.product", values[a] * values[b]);
   }
+}
+
+template <int D>
+void SegmentProver<D>::end_einsum(const Einsum& e, const EndPoint<D>& at, const GridProver<D>& prover) {
+  const bool square = e.kind == EinsumKind::kRowDot && e.x == e.y;
+  const Ext<D> x = prover.value(0), y = prover.value(square ? 0 : 1);
+  channel_.send("einsum.left", x);
+  channel_.send("einsum.right", y);
+  add(einsum_left_claim<D>(functionals_, c_, segment_, e, rho_, at), x);
+  add(einsum_right_claim<D>(functionals_, c_, segment_, e, rho_, at), y);
+}
+
+template <int D>
+void SegmentProver<D>::end_selected(const Einsum& e, const EndPoint<D>& at,
+                                    const SelectionProver<D>& prover) {
+  const Ext<D> x = prover.left(), y = prover.right(), s = prover.selection();
+  channel_.send("einsum.left", x);
+  channel_.send("einsum.right", y);
+  channel_.send("einsum.selection", s);
+  channel_.send("einsum.product", s * x);
+  add(einsum_left_claim<D>(functionals_, c_, segment_, e, rho_, at), x);
+  add(einsum_right_claim<D>(functionals_, c_, segment_, e, rho_, at), y);
+  add(einsum_selection_claim<D>(functionals_, c_, segment_, e, at), s);
 }
 
 template <int D>

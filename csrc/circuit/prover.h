@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "circuit/evaluate.h"
+#include "circuit/prover_selection.h"
 #include "circuit/relations.h"
 #include "lookup/prover.h"
 #include "sumcheck/prover.h"
@@ -31,6 +32,9 @@ class SegmentProver {
  private:
   void prove_products();
   GridProver<D> einsum_prover(const Einsum& e, const Ext<D>& out) const;
+  SelectionProver<D> selection_prover(const Einsum& e, const Ext<D>& out) const;
+  void end_einsum(const Einsum& e, const EndPoint<D>& at, const GridProver<D>& prover);
+  void end_selected(const Einsum& e, const EndPoint<D>& at, const SelectionProver<D>& prover);
   GridProver<D> zero_check_prover(const ZeroCheck& z, const Ext<D>& lambda) const;
   Vec<D> operand_values(const ZeroCheck& z, const GridProver<D>& prover, const EndPoint<D>& at) const;
   Ext<D> einsum_output(const Einsum& e) const;

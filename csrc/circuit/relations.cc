@@ -127,8 +127,10 @@ SumcheckShape<D> einsum_shape(const Circuit& c, const Einsum& e, const OutputPoi
   const Extent extent = einsum_extent(c, e);
   SumcheckShape<D> s{e.name, 2, {}};
   s.rho.assign(extent.col_bits(), nullptr);
-  for (unsigned k = 0; k < extent.row_bits(); ++k)
-    s.rho.push_back(e.kind == EinsumKind::kRowDot ? &rho.rows[k] : nullptr);
+  const unsigned free = e.kind == EinsumKind::kRowDot     ? 0
+                        : e.kind == EinsumKind::kSelectNT ? log2_ceil(e.groups)
+                                                          : extent.row_bits();
+  for (unsigned k = 0; k < extent.row_bits(); ++k) s.rho.push_back(k < free ? nullptr : &rho.rows[k - free]);
   return s;
 }
 
@@ -172,6 +174,11 @@ std::pair<Claim<D>, Ext<D>> einsum_left_claim(const Functionals<D>& f, const Cir
   w.cols = ColumnWeights<D>::from_point(at.cols, d.cols);
   if (e.kind == EinsumKind::kRowDot) {
     w.rows = row_weights_at<D>(at.rows, d.rows);
+  } else if (e.kind == EinsumKind::kSelectNT) {
+    const Vec<D> by_out = eq_vector<D>(SelectedPoint<D>(e, at).rows);
+    Vec<D> rows(d.rows);
+    for (uint32_t i = 0; i < c.wires[e.out].rows; ++i) rows[i % d.rows] += by_out[i];
+    w.rows = row_weights<D>(std::move(rows));
   } else {
     Vec<D> rows = eq_vector<D>(rho.rows_for(d.rows));
     rows.resize(d.rows);
@@ -193,18 +200,41 @@ std::pair<Claim<D>, Ext<D>> einsum_right_claim(const Functionals<D>& f, const Ci
   CellWeights<D> w;
   if (e.kind == EinsumKind::kRowDot) {
     w = matrix_weights<D>(at.rows, at.cols, d);
+  } else if (e.kind == EinsumKind::kSelectNT) {
+    const size_t inner = d.rows / e.groups;
+    const Vec<D> by_inner = eq_vector<D>(rho.cols_for(inner));
+    const Vec<D> groups = eq_vector<D>(SelectedPoint<D>(e, at).groups);
+    Vec<D> rows(d.rows);
+    for (uint32_t r = 0; r < d.rows; ++r) rows[r] = groups[r / inner] * by_inner[r % inner];
+    w.rows = row_weights<D>(std::move(rows));
+    w.cols = ColumnWeights<D>::from_point(at.cols, d.cols);
   } else {
     // Row (r, g): r is the output column (kNT) or the summed index (kNN).
     const bool nt = e.kind == EinsumKind::kNT;
     const size_t outer = d.rows / e.groups;
     const Vec<D> by_outer = eq_vector<D>(nt ? rho.cols_for(outer) : at.cols);
     const Vec<D> groups = eq_vector<D>(at.rows);
-    Vec<D> rows(d.rows);
-    for (uint32_t i = 0; i < d.rows; ++i) rows[i] = by_outer[i / e.groups] * groups[i % e.groups];
+    Vec<D> rows(by_outer.begin(), by_outer.begin() + outer);
+    if (e.groups > 1) {
+      rows.resize(d.rows);
+      for (uint32_t i = 0; i < d.rows; ++i) rows[i] = by_outer[i / e.groups] * groups[i % e.groups];
+    }
     w.rows = row_weights<D>(std::move(rows));
     w.cols = ColumnWeights<D>::from_point(nt ? at.cols : rho.cols_for(d.cols), d.cols);
   }
   const Ext<D> known = f.add_wire(claim, e.y, Ext<D>::one(), d, w);
+  return {std::move(claim), known};
+}
+
+template <int D>
+std::pair<Claim<D>, Ext<D>> einsum_selection_claim(const Functionals<D>& f, const Circuit& c,
+                                                   std::string_view segment, const Einsum& e,
+                                                   const EndPoint<D>& at) {
+  auto claim = named<D>(segment, e.name);
+  const Domain d = shape_of(c.wires[e.selection]);
+  const SelectedPoint<D> point(e, at);
+  const Ext<D> known =
+      f.add_wire(claim, e.selection, Ext<D>::one(), d, matrix_weights<D>(point.rows, point.groups, d));
   return {std::move(claim), known};
 }
 
@@ -318,6 +348,8 @@ Ext<D> evaluate_public(const Public& p, uint32_t divisor, const Domain& d, const
   template std::pair<Claim<D>, Ext<D>> einsum_right_claim<D>(const Functionals<D>&, const Circuit&,      \
                                                              std::string_view, const Einsum&,            \
                                                              const OutputPoint<D>&, const EndPoint<D>&); \
+  template std::pair<Claim<D>, Ext<D>> einsum_selection_claim<D>(                                        \
+      const Functionals<D>&, const Circuit&, std::string_view, const Einsum&, const EndPoint<D>&);       \
   template std::pair<Claim<D>, Ext<D>> linear_claim<D>(const Functionals<D>&, std::string_view,          \
                                                        const Linear&, const OutputPoint<D>&);            \
   template std::pair<Claim<D>, Ext<D>> row_sum_claim<D>(                                                 \

@@ -25,8 +25,8 @@ std::pair<size_t, size_t> output_bits(const Circuit& c);
 
 // The variables a sumcheck runs over.
 struct Extent {
-  uint32_t rows = 1;
-  uint32_t cols = 1;
+  size_t rows = 1;
+  size_t cols = 1;
   unsigned row_bits() const { return log2_ceil(rows); }
   unsigned col_bits() const { return log2_ceil(cols); }
 };
@@ -40,12 +40,23 @@ struct EndPoint {
       : cols(point.first(e.col_bits())), rows(point.subspan(e.col_bits(), e.row_bits())) {}
 };
 
-// The extent in which an einsum's sumcheck runs: (group, k), or (row, k) for a row product.
+// The extent in which an einsum's sumcheck runs: (group, k), or (row, k) for a row product. Of a selected
+// product: rows are the row of out and the group, whose bits come first and are padded.
 inline Extent einsum_extent(const Circuit& c, const Einsum& e) {
   const Wire& x = c.wires[e.x];
   if (e.kind == EinsumKind::kRowDot) return {x.rows, x.cols};
+  if (e.kind == EinsumKind::kSelectNT) return {size_t{c.wires[e.out].rows} << log2_ceil(e.groups), x.cols};
   return {e.groups, x.cols};
 }
+
+// A selected product's row coordinates at the end, cut into those of groups and of rows of out.
+template <int D>
+struct SelectedPoint {
+  std::span<const Ext<D>> groups;
+  std::span<const Ext<D>> rows;
+  SelectedPoint(const Einsum& e, const EndPoint<D>& at)
+      : groups(at.rows.first(log2_ceil(e.groups))), rows(at.rows.subspan(log2_ceil(e.groups))) {}
+};
 
 bool same_operand(const Operand& a, const Operand& b);
 // The place of an operand in a list that has it.
@@ -83,6 +94,11 @@ template <int D>
 std::pair<Claim<D>, Ext<D>> einsum_right_claim(const Functionals<D>& f, const Circuit& c,
                                                std::string_view segment, const Einsum& e,
                                                const OutputPoint<D>& rho, const EndPoint<D>& at);
+// Of a selected product.
+template <int D>
+std::pair<Claim<D>, Ext<D>> einsum_selection_claim(const Functionals<D>& f, const Circuit& c,
+                                                   std::string_view segment, const Einsum& e,
+                                                   const EndPoint<D>& at);
 
 // Relations that need no messages: the functional must have the value minus the second result.
 template <int D>

@@ -10,6 +10,9 @@
 //   (C.7) total        public output = sum over existing cells of x[i, j]
 //   (C.8) t = a b for the first two of a monomial's three operands; the monomial is then t c
 //   (C.9) output       out(rho_rows, rho_cols) = x(rho_rows, rho_cols), all cells of out sent before rho
+//   (C.10) selected    out(rho_rows, rho_cols) = sum over (i, g, k) of
+//                      eq(rho_rows, i) s[i, g] x[i mod rows of x, k] y(rho_cols; g, k)
+//   (C.11) t = s x for the selection and the left operand of (C.10); the final claim is then t y
 #pragma once
 
 #include "circuit/relations.h"
@@ -114,10 +117,26 @@ class SegmentVerifier {
     const EndPoint<D> at(point, einsum_extent(c_, e));
     const Value x = channel_.receive("einsum.left", where);
     const Value y = channel_.receive("einsum.right", where);
+    if (e.kind == EinsumKind::kSelectNT) return end_selected(e, at, x, y, sum);
     channel_.require_zero(sum - channel_.product(x, y), "sumcheck.einsum", where,
                           "the product does not match its operands");
     add(einsum_left_claim<D>(functionals_, c_, segment_, e, rho_, at), x);
     add(einsum_right_claim<D>(functionals_, c_, segment_, e, rho_, at), y);
+  }
+
+  // (C.10), (C.11)
+  void end_selected(const Einsum& e, const EndPoint<D>& at, const Value& x, const Value& y,
+                    const Value& sum) {
+    const Where where{segment_, e.name};
+    const Value s = channel_.receive("einsum.selection", where);
+    const Value t = channel_.receive("einsum.product", where);
+    channel_.require_zero(channel_.product(s, x) - t, "sumcheck.product", where,
+                          "the product of a row and its selection is wrong");
+    channel_.require_zero(sum - channel_.product(t, y), "sumcheck.einsum", where,
+                          "the product does not match its operands");
+    add(einsum_left_claim<D>(functionals_, c_, segment_, e, rho_, at), x);
+    add(einsum_right_claim<D>(functionals_, c_, segment_, e, rho_, at), y);
+    add(einsum_selection_claim<D>(functionals_, c_, segment_, e, at), s);
   }
 
   void end_zero_check(const ZeroCheck& z, const Ext<D>& lambda, std::span<const Ext<D>> point,

@@ -96,9 +96,75 @@ class TermEvaluator {
       : columns_(eq_vector<D>(column_point)),
         low_bits_(std::min<size_t>(block_point.size(), kLowBits)),
         low_(eq_vector<D>(block_point.first(low_bits_))),
-        high_(eq_vector<D>(block_point.subspan(low_bits_))) {}
+        high_(eq_vector<D>(block_point.subspan(low_bits_))) {
+    scratch_.reserve(low_.size());
+  }
 
   Ext<D> evaluate(const Term<D>& term) {
+    if (term.view.ragged.causal || term.also.causal) return evaluate_ragged(term) * term.coefficient;
+    return (term.leaves ? evaluate_leaves(term) : evaluate_matrix(term)) * term.coefficient;
+  }
+
+ private:
+  // ---- Every cell of the view exists: the same blocks in each row ----
+
+  Ext<D> evaluate_matrix(const Term<D>& term) {
+    const size_t row_blocks = term.view.row_blocks();
+    Ext<D> total;
+    for (size_t jb = 0; jb < row_blocks; ++jb) {
+      const size_t cells = std::min<size_t>(term.view.cols - jb * kBlock, kBlock);
+      const Ext<D> column = term.cols->high[jb] * low_sum(term.cols->low_of(jb), cells);
+      total += column * strided(term.rows->data(), term.view.rows, term.first_block + jb, row_blocks);
+    }
+    return total;
+  }
+  Ext<D> evaluate_leaves(const Term<D>& term) {
+    const size_t row_blocks = term.view.row_blocks();
+    const Ext<D>* high = term.leaves->high.data() + term.leaf_base;
+    const Ext<D> whole = low_sum(term.leaves->low, kBlock);
+    if (term.view.cols % kBlock == 0)
+      return whole * strided(high, term.view.rows * row_blocks, term.first_block, 1);
+    const Ext<D> last = low_sum(term.leaves->low, term.view.cols % kBlock);
+    Ext<D> total;
+    for (size_t i = 0; i < term.view.rows; ++i, high += row_blocks) {
+      const size_t first = term.first_block + i * row_blocks, end = first + row_blocks - 1;
+      total += whole * strided(high, row_blocks - 1, first, 1) + last * high[row_blocks - 1] * block(end);
+    }
+    return total;
+  }
+
+  // What the first `count` cells of a block weigh; terms and blocks mostly ask for what was asked before.
+  Ext<D> low_sum(const Vec<D>& low, size_t count) {
+    if (summed_ != std::pair(&low, count)) {
+      summed_ = {&low, count};
+      sum_ = inner_product<D>(low.data(), columns_.data(), count);
+    }
+    return sum_;
+  }
+
+  Ext<D> block(size_t number) const { return low_[number & (low_.size() - 1)] * high_[number >> low_bits_]; }
+
+  // sum over i < n of weights[i] * eq of block first + i * stride, a stretch under one high part at a time.
+  Ext<D> strided(const Ext<D>* weights, size_t n, size_t first, size_t stride) {
+    Ext<D> total;
+    for (size_t i = 0; i < n;) {
+      const size_t number = first + i * stride, at = number & (low_.size() - 1);
+      const size_t count = std::min(n - i, ceil_div(low_.size() - at, stride));
+      total += inner_product<D>(weights + i, every(at, stride, count), count) * high_[number >> low_bits_];
+      i += count;
+    }
+    return total;
+  }
+  const Ext<D>* every(size_t at, size_t stride, size_t count) {
+    if (stride == 1) return low_.data() + at;
+    scratch_.clear();
+    for (size_t k = 0; k < count; ++k) scratch_.push_back(low_[at + k * stride]);
+    return scratch_.data();
+  }
+
+  // ---- Rows with missing cells ----
+
+  Ext<D> evaluate_ragged(const Term<D>& term) {
     Ext<D> total;
     for (uint32_t i = 0; i < term.view.rows; ++i) {
       const auto [lo, hi] = term.range(i);
@@ -106,55 +172,28 @@ class TermEvaluator {
       const Ext<D> row = evaluate_row(term, i, lo, hi);
       total += term.leaves ? row : row * (*term.rows)[i];
     }
-    return total * term.coefficient;
+    return total;
   }
-
- private:
   Ext<D> evaluate_row(const Term<D>& term, size_t row, uint32_t lo, uint32_t hi) {
     const size_t base = row * term.view.row_blocks();
-    const size_t first = term.first_block + base;
-    const Ext<D>* high = term.leaves ? term.leaves->high.data() + term.leaf_base + base : term.cols->high.data();
-    // Whole blocks under one low vector share its value.
-    const bool shared = term.leaves != nullptr || term.cols->low.size() == 1;
-    Ext<D> whole, rest;            // of all blocks
-    Ext<D> whole_here, rest_here;  // of those that share the high part of their number
-    size_t here = (first + lo / kBlock) >> low_bits_;
-    const auto leave = [&] {
-      if (shared) whole += whole_here * high_[here];
-      rest += rest_here * high_[here];
-      whole_here = rest_here = Ext<D>::zero();
-    };
+    const Ext<D>* high =
+        term.leaves ? term.leaves->high.data() + term.leaf_base + base : term.cols->high.data();
+    Ext<D> total;
     for (size_t jb = lo / kBlock; jb * kBlock < hi; ++jb) {
-      const size_t start = jb * kBlock, number = first + jb;
-      if (number >> low_bits_ != here) {
-        leave();
-        here = number >> low_bits_;
-      }
+      const size_t start = jb * kBlock;
       const size_t from = lo > start ? lo - start : 0, to = std::min<size_t>(hi - start, kBlock);
-      const Ext<D> block = high[jb] * low_[number & (low_.size() - 1)];
-      if (shared && from == 0 && to == kBlock) {
-        whole_here += block;
-        continue;
-      }
       const Vec<D>& sums = prefix(term.leaves ? term.leaves->low : term.cols->low_of(jb));
-      rest_here += block * (sums[to] - sums[from]);
+      total += high[jb] * block(term.first_block + base + jb) * (sums[to] - sums[from]);
     }
-    leave();
-    if (shared) rest += whole * prefix(term.leaves ? term.leaves->low : term.cols->low[0])[kBlock];
-    return rest;
+    return total;
   }
 
   // Prefix sums of low[j] * columns[j].
   const Vec<D>& prefix(const Vec<D>& low) {
-    if (&low == last_) return *last_sums_;
-    auto [at, fresh] = sums_.try_emplace(&low);
-    if (fresh) {
-      at->second.resize(kBlock + 1);
-      for (size_t j = 0; j < kBlock; ++j) at->second[j + 1] = at->second[j] + low[j] * columns_[j];
-    }
-    last_ = &low;
-    last_sums_ = &at->second;
-    return at->second;
+    if (&low == prefixed_) return prefix_;
+    prefixed_ = &low;
+    for (size_t j = 0; j < kBlock; ++j) prefix_[j + 1] = prefix_[j] + low[j] * columns_[j];
+    return prefix_;
   }
 
   // eq of a block's number is the product of two tables' entries, so that neither is large.
@@ -162,9 +201,11 @@ class TermEvaluator {
   Vec<D> columns_;
   size_t low_bits_;
   Vec<D> low_, high_;
-  std::map<const Vec<D>*, Vec<D>> sums_;
-  const Vec<D>* last_ = nullptr;
-  const Vec<D>* last_sums_ = nullptr;
+  Vec<D> scratch_;
+  std::pair<const Vec<D>*, size_t> summed_;  // whose sum is sum_
+  Ext<D> sum_;
+  const Vec<D>* prefixed_ = nullptr;  // whose prefix sums are prefix_
+  Vec<D> prefix_ = Vec<D>(kBlock + 1);
 };
 
 }  // namespace

@@ -94,25 +94,57 @@ void encode_rows(const CodeParams& code, const ReedSolomon& rs, const PartCells&
   });
 }
 
-void absorb_rows(ColumnHasher& hasher, const F* words, size_t n) {
+// The salts of a part from `column` on; a salt does not cross a block of the stream.
+void fill_salts(const PrgKey& key, size_t part_index, size_t column, std::span<uint8_t> out) {
+  check(column * kSaltSize % kPrgBlock == 0, "salts from within a block");
+  Prg prg(key, salt_stream(part_index));
+  prg.seek(column * kSaltSize / kPrgBlock);
+  prg.fill(out);
+}
+
+// The digests of all columns a hasher has taken in, with the salts of a part.
+std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key) {
+  Buffer<uint8_t> salts(hasher.columns() * kSaltSize);
+  const std::span<uint8_t> bytes(salts.data(), salts.size());
+  constexpr size_t kChunk = size_t{1} << 14;
+  parallel_for(hasher.columns(), kChunk, [&](size_t begin, size_t end) {
+    fill_salts(key, part_index, begin, bytes.subspan(begin * kSaltSize, (end - begin) * kSaltSize));
+  });
+  std::vector<Digest> out(hasher.columns());
+  hasher.finish(bytes, out);
+  return out;
+}
+
+// Columns that are hashed in one go: they and all that is made of them stay in the cache.
+constexpr size_t kTogether = 1024;
+
+// The digests of the columns from `first` on.
+void hash_columns(std::span<const F* const> rows, size_t first, size_t part_index, const PrgKey& key,
+                  uint8_t tag, std::span<Digest> out) {
+  std::vector<const F*> from;
+  for (const F* row : rows) from.push_back(row + first);
+  ColumnHasher hasher(out.size(), tag);
+  hasher.absorb(from);
+  std::vector<uint8_t> salts(out.size() * kSaltSize);
+  fill_salts(key, part_index, first, salts);
+  hasher.finish(salts, out);
+}
+
+std::vector<const F*> rows_of(const F* words, size_t n, size_t length) {
   std::vector<const F*> rows;
-  for (size_t i = 0; i < n; ++i) rows.push_back(words + i * hasher.columns());
-  hasher.absorb(rows);
+  for (size_t i = 0; i < n; ++i) rows.push_back(words + i * length);
+  return rows;
 }
 
 }  // namespace
 
-std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key) {
-  Buffer<uint8_t> salts(hasher.columns() * kSaltSize);
-  const std::span<uint8_t> bytes(salts.data(), salts.size());
-  constexpr size_t kChunk = size_t{1} << 18;
-  parallel_for(bytes.size(), kChunk, [&](size_t begin, size_t end) {
-    Prg prg(key, salt_stream(part_index));
-    prg.seek(begin / kPrgBlock);
-    prg.fill(bytes.subspan(begin, end - begin));
+std::vector<Digest> column_digests(std::span<const F* const> rows, size_t columns, size_t part_index,
+                                   const PrgKey& key, uint8_t tag) {
+  std::vector<Digest> out(columns);
+  parallel_for(columns, kTogether, [&](size_t begin, size_t end) {
+    for (size_t j = begin; j < end; j += kTogether)
+      hash_columns(rows, j, part_index, key, tag, std::span(out).subspan(j, std::min(kTogether, end - j)));
   });
-  std::vector<Digest> out(hasher.columns());
-  hasher.finish(bytes, out);
   return out;
 }
 
@@ -127,7 +159,7 @@ std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, 
   for (size_t row = 0; row < part.rows; row += batch) {
     const size_t n = std::min<size_t>(batch, part.rows - row), symbols = n * code.length();
     encode_rows(code, rs, part, part_index, key, row, n, words.data());
-    absorb_rows(hasher, words.data(), n);
+    hasher.absorb(rows_of(words.data(), n, code.length()));
     if (want_codeword) transpose({words.data(), symbols}, n, code.length(), {by_column.data(), symbols});
     if (sink) sink(row + n, {by_column.data(), want_codeword ? symbols : 0});
   }
@@ -137,14 +169,8 @@ std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, 
 std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                                  size_t part_index, const PrgKey& key, Buffer<F>& keep) {
   const auto held = hold_cells(part);
-  ColumnHasher hasher(code.length());
-  for (size_t row = 0; row < part.rows; row += kBatchRows) {
-    const size_t n = std::min<size_t>(kBatchRows, part.rows - row);
-    F* words = keep.data() + row * code.length();
-    encode_rows(code, rs, part, part_index, key, row, n, words);
-    absorb_rows(hasher, words, n);
-  }
-  return salted_digests(hasher, part_index, key);
+  encode_rows(code, rs, part, part_index, key, 0, part.rows, keep.data());
+  return column_digests(rows_of(keep.data(), part.rows, code.length()), code.length(), part_index, key);
 }
 
 std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
@@ -175,17 +201,46 @@ std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t 
 }
 
 void ProverCommitment::commit(const ReedSolomon& rs) {
-  std::vector<std::vector<Digest>> digests(parts_.size());
-  size_t most_rows = 0;
-  for (const PartCells& part : parts_) most_rows = std::max<size_t>(most_rows, part.rows);
-  // Parts of a few rows go side by side; in larger ones the rows do.
-  const size_t side_by_side = most_rows < kBatchRows ? 1 : parts_.size();
-  parallel_for(parts_.size(), side_by_side, [&](size_t begin, size_t end) {
-    for (size_t p = begin; p < end; ++p) digests[p] = part_digests(code_, rs, parts_[p], p, keys_[p]);
-  });
+  size_t rows = 0;
+  for (const PartCells& part : parts_) rows += part.rows;
+  // Codewords of a few rows are no larger than the digests of their columns.
+  const bool few = rows * sizeof(F) <= parts_.size() * sizeof(Digest);
+  tree_.emplace(few ? leaves_by_columns(rs, rows) : leaves_by_parts(rs));
+}
+
+std::vector<Digest> ProverCommitment::leaves_by_parts(const ReedSolomon& rs) const {
   LeafHasher leaves(code_.length());
-  for (const auto& part : digests) leaves.absorb(part);
-  tree_.emplace(leaves.finish());
+  for (size_t p = 0; p < parts_.size(); ++p) leaves.absorb(part_digests(code_, rs, parts_[p], p, keys_[p]));
+  return leaves.finish();
+}
+
+// Encodes all parts, then hashes the same columns of all of them.
+std::vector<Digest> ProverCommitment::leaves_by_columns(const ReedSolomon& rs, size_t rows) const {
+  Buffer<F> words(rows * code_.length());
+  std::vector<F*> first;  // row of each part
+  for (F* at = words.data(); const PartCells& part : parts_) {
+    first.push_back(at);
+    at += part.rows * code_.length();
+  }
+  parallel_for(parts_.size(), 1, [&](size_t begin, size_t end) {
+    for (size_t p = begin; p < end; ++p)
+      encode_rows(code_, rs, parts_[p], p, keys_[p], 0, parts_[p].rows, first[p]);
+  });
+  std::vector<Digest> out(code_.length());
+  parallel_for(out.size(), kTogether, [&](size_t begin, size_t end) {
+    std::vector<Digest> digests;
+    for (size_t j = begin; j < end; j += kTogether) {
+      digests.resize(std::min(kTogether, end - j));
+      LeafHasher leaves(digests.size());
+      for (size_t p = 0; p < parts_.size(); ++p) {
+        hash_columns(rows_of(first[p], parts_[p].rows, code_.length()), j, p, keys_[p], kColumnTag, digests);
+        leaves.absorb(digests);
+      }
+      const std::vector<Digest> done = leaves.finish();
+      std::copy(done.begin(), done.end(), out.begin() + static_cast<std::ptrdiff_t>(j));
+    }
+  });
+  return out;
 }
 
 std::vector<Digest> ProverCommitment::add_part(const ReedSolomon& rs, PartCells part, const PrgKey& key,

@@ -53,8 +53,9 @@ std::vector<Digest> part_digests(const CodeParams& code, const ReedSolomon& rs, 
 std::vector<F> part_columns(const CodeParams& code, const ReedSolomon& rs, const PartCells& part,
                             size_t part_index, const PrgKey& key, std::span<const uint32_t> columns);
 
-// The digests of all columns a hasher has taken in, with the salts of a part.
-std::vector<Digest> salted_digests(const ColumnHasher& hasher, size_t part_index, const PrgKey& key);
+// The digest of every column of a part whose codewords are at hand, row by row.
+std::vector<Digest> column_digests(std::span<const F* const> rows, size_t columns, size_t part_index,
+                                   const PrgKey& key, uint8_t tag = kColumnTag);
 std::vector<uint8_t> column_salt(const PrgKey& key, size_t part_index, uint32_t column);
 
 // A commitment to all parts at hand, or to parts that come one after another. Digests of parts are given
@@ -73,8 +74,8 @@ class ProverCommitment {
   std::vector<Digest> add_part(const ReedSolomon& rs, PartCells part, const PrgKey& key, size_t keep_bytes);
   // The same for a part whose digests are known already.
   void add_part(PartCells part, const PrgKey& key);
-  // Uses the leaves over all parts, and what an earlier commit() left of each part, if at hand: the digests of
-  // its columns.
+  // Uses the leaves over all parts, and what an earlier commit() left of each part, if at hand: the digests
+  // of its columns.
   void restore(std::vector<Digest> leaves, std::vector<ByteSource> digests);
   // Answers column queries of a part from its stored codeword: the batches of CodewordSink one after another.
   void set_codeword(size_t part, ByteSource columns) {
@@ -94,6 +95,8 @@ class ProverCommitment {
                                     const std::function<void(size_t part)>& begin = {}) const;
 
  private:
+  std::vector<Digest> leaves_by_parts(const ReedSolomon& rs) const;
+  std::vector<Digest> leaves_by_columns(const ReedSolomon& rs, size_t rows) const;
   std::vector<F> columns_of(const ReedSolomon& rs, size_t part, std::span<const uint32_t> columns) const;
 
   std::string name_;
@@ -109,8 +112,8 @@ class ProverCommitment {
 template <int D>
 class OpeningMask;
 
-// The prover of OpeningVerifier::receive_combination; without a mask if the proof does not hide. `begin` is told
-// of its two steps: "reduce", "combine".
+// The prover of OpeningVerifier::receive_combination; without a mask if the proof does not hide. `begin` is
+// told of its two steps: "reduce", "combine".
 template <int D>
 void send_combination(ProverChannel<D>& channel, const Stack& stack,
                       std::span<const ProverCommitment* const> commitments,

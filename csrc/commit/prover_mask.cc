@@ -16,11 +16,9 @@ OpeningMask<D>::OpeningMask(const CodeParams& code, const ReedSolomon& rs, const
       rs.encode(plane.data(), codewords_[d].data());
     }
   });
-  ColumnHasher hasher(rs.length(), kMaskTag);
   std::vector<const F*> rows;
   for (const Buffer<F>& word : codewords_) rows.push_back(word.data());
-  hasher.absorb(rows);
-  tree_.emplace(salted_digests(hasher, 0, key));
+  tree_.emplace(column_digests(rows, rs.length(), 0, key, kMaskTag));
 }
 
 template <int D>

@@ -45,16 +45,15 @@ Vec<D> prefix_sums(std::span<const Ext<D>> weights) {
 // The Lagrange coefficients at x for the nodes 0, 1, ..., degree (degree <= 3).
 template <int D>
 Vec<D> lagrange(const Ext<D>& x, int degree) {
+  // Of node i: 1 / product over j != i of (i - j) = (-1)^(degree - i) / (i! (degree - i)!).
+  static const F half = inverse(F(2)), sixth = inverse(F(6));
+  static const F scales[4][4] = {{F(1)}, {-F(1), F(1)}, {half, -F(1), half}, {-sixth, half, -half, sixth}};
   Vec<D> out(degree + 1);
   for (int i = 0; i <= degree; ++i) {
     Ext<D> numerator = Ext<D>::one();
-    int64_t denominator = 1;
-    for (int j = 0; j <= degree; ++j) {
-      if (j == i) continue;
-      numerator *= x - Ext<D>::from_i64(j);
-      denominator *= i - j;
-    }
-    out[i] = numerator * inverse(F::from_i64(denominator));
+    for (int j = 0; j <= degree; ++j)
+      if (j != i) numerator *= x - Ext<D>::from_i64(j);
+    out[i] = numerator * scales[degree][i];
   }
   return out;
 }

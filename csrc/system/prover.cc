@@ -330,8 +330,9 @@ class ProofProver {
 
   Witness evaluate_segment(size_t s, const Circuit& c) {
     const auto index = [&](const Tensor& t) { return static_cast<size_t>(&t - c.tensors.data()); };
+    const Choices choices = s < options_.choices.size() ? options_.choices[s] : Choices{};
     try {
-      Witness w = evaluate(c, [&](const Tensor& t) { return given(s, index(t), false); });
+      Witness w = evaluate(c, [&](const Tensor& t) { return given(s, index(t), false); }, choices);
       // What is proven is always about the committed cells.
       for (size_t t = 0; t < c.tensors.size(); ++t)
         if (c.tensors[t].source == Source::kWeight) w.tensors[t] = TensorData(given(s, t, true));

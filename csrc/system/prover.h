@@ -27,6 +27,8 @@ struct ProveOptions {
   // Cells of shared boundary tensors that no segment computes (a maximum over several segments), by member and
   // tensor name.
   std::vector<std::map<std::string, TensorData>> advice;
+  // What the top-k steps of each segment mark instead of the largest, hidden as all of a witness; or nothing.
+  std::vector<Choices> choices;
   // A folder of this proof alone: the witness and the leaves of its commitments are kept there instead of in
   // memory, and a run with the same seed, statement and counter goes on after the last segment that was finished.
   // Empty: all in memory.

@@ -1,7 +1,8 @@
 """What a proof of a forward pass opens of its record: the tokens, and the log's entries at some positions.
 
-These are the only things that a verifier takes from a proof's statement. Each is checked here, against the
-commitments in the head of the record that the verifier's challenge carries.
+A proof of an encoding opens the tokens alone. These are the only things that a verifier takes from a proof's
+statement. Each is checked here, against the commitments in the head of the record that the verifier's
+challenge carries.
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay import framing
-from assay.audit.challenge import Challenge
+from assay.audit.challenge import ENCODE, FORWARD, Challenge
 from assay.audit.log import OpenedEntry, unfit
 from assay.audit.tokens import SALT_BYTES, commit_tokens
 from assay.errors import VerificationError
 from assay.framing import FormatError
 
-FIELDS = ("tokens", "salt", "log")
+_TOKENS: framing.Kinds = {"tokens": list, "salt": bytes}
+_FIELDS: Mapping[str, framing.Kinds] = {FORWARD: {**_TOKENS, "log": list}, ENCODE: _TOKENS}
 _LARGEST_TOKEN = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disclosure:
-    """Tokens with their salt, and the entries of a challenge's positions, in order."""
+    """Tokens with their salt, and the entries of a challenge's positions, in order; none of an encoding."""
 
     tokens: tuple[int, ...]
     salt: bytes
-    log: tuple[OpenedEntry, ...]
+    log: tuple[OpenedEntry, ...] = ()
 
     @property
     def ids(self) -> list[tuple[int, ...]]:
@@ -36,18 +38,19 @@ class Disclosure:
 
     def to_dict(self) -> dict[str, Any]:
         """As a member of a statement has it."""
-        log = [opened.to_dict() for opened in self.log]
-        return {"tokens": list(self.tokens), "salt": self.salt, "log": log}
+        log = {"log": [opened.to_dict() for opened in self.log]} if self.log else {}
+        return {"tokens": list(self.tokens), "salt": self.salt, **log}
 
     @classmethod
-    def from_member(cls, member: Mapping[str, Any]) -> Disclosure:
+    def from_member(cls, member: Mapping[str, Any], scope: str) -> Disclosure:
         """Reads it out of a member of a proof's statement; raises `FormatError`."""
-        found = {name: member[name] for name in FIELDS if name in member}
-        values = framing.fields(found, "forward pass", {"tokens": list, "salt": bytes, "log": list})
+        kinds = _FIELDS[scope]
+        found = {name: member[name] for name in kinds if name in member}
+        values = framing.fields(found, f"statement of the scope {scope}", kinds)
         if not all(type(t) is int and 0 <= t <= _LARGEST_TOKEN for t in values["tokens"]):
             raise FormatError("type", "tokens are numbers of 32 bits")
         framing.sized(values["salt"], SALT_BYTES, "the salt of the tokens")
-        log = tuple(OpenedEntry.from_dict(entry) for entry in values["log"])
+        log = tuple(OpenedEntry.from_dict(entry) for entry in values.get("log", ()))
         return cls(tokens=tuple(values["tokens"]), salt=values["salt"], log=log)
 
     def require(self, challenge: Challenge, vocabulary: int) -> None:
@@ -59,7 +62,8 @@ class Disclosure:
             raise VerificationError(
                 "statement.tokens", "the tokens are not those that the record is committed to"
             )
-        self._require_log(challenge, vocabulary)
+        if challenge.scope == FORWARD:
+            self._require_log(challenge, vocabulary)
 
     def _require_log(self, challenge: Challenge, vocabulary: int) -> None:
         header, head = challenge.record, challenge.record.log

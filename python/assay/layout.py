@@ -3,16 +3,17 @@
 A part is a matrix of rows of 2^log_columns cells, cut into blocks of 128. Tensors follow each other inside
 their part; each row of a tensor starts a block, its last block padded with zeros.
 
-Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...); a part for each
-layer; a part for the final norm. Boundaries: a part for each, int32.
+Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...), and a head of
+its own as well (`lm_head.0`, ...); a part for each layer; a part for the rest. Boundaries: a part for each,
+int32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from assay.circuits.catalogue import Configured, config_of
 from assay.profiles import Code
 
 BLOCK = 128
@@ -106,54 +107,44 @@ def padded(cols: int) -> int:
     return -(-cols // BLOCK) * BLOCK
 
 
-def layer_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Rows and columns of the 13 tensors of a layer, in the order of their use; a gain is one row."""
-    hidden, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
-    queries, keys = config["num_heads"] * head, config["num_kv_heads"] * head
-    return {
-        "input_norm": (1, hidden),
-        "q_proj": (queries, hidden),
-        "k_proj": (keys, hidden),
-        "v_proj": (keys, hidden),
-        "q_norm": (1, head),
-        "k_norm": (1, head),
-        "o_proj": (hidden, queries),
-        "post_attention_norm": (1, hidden),
-        "pre_feedforward_norm": (1, hidden),
-        "gate_proj": (inner, hidden),
-        "up_proj": (inner, hidden),
-        "down_proj": (hidden, inner),
-        "post_feedforward_norm": (1, hidden),
-    }
-
-
-def weight_layout(config: Mapping[str, Any], code: Code) -> Layout:
+def weight_layout(config: Configured, code: Code) -> Layout:
     """The weights' commitment."""
-    parts = [[piece] for piece in _embedding_pieces(config, code)]
-    for layer in range(config["num_layers"]):
-        parts.append([(f"layers.{layer}.{name}", *shape) for name, shape in layer_shapes(config).items()])
-    parts.append([("final_norm", 1, config["hidden_size"])])
+    model = config_of(config)
+    parts: list[list[tuple[str, int, int]]] = []
+    for table, (rows, cols) in model.tables().items():
+        parts += [[piece] for piece in _pieces(table, rows, cols, code)]
+    for layer in range(model.num_layers):
+        shapes = model.layer_shapes()
+        parts.append([(f"layers.{layer}.{name}", *_matrix(shape)) for name, shape in shapes.items()])
+    parts.append([(name, *_matrix(shape)) for name, shape in model.outside_shapes().items()])
     return _placed(parts, code, cell_bytes=2)
 
 
-def boundary_layout(config: Mapping[str, Any], code: Code, tokens: int) -> Layout:
+def _matrix(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a tensor; a gain or bias is one row."""
+    return (shape[0], shape[1]) if len(shape) == 2 else (1, shape[0])
+
+
+def boundary_layout(config: Configured, code: Code, tokens: int) -> Layout:
     """The commitment to the boundaries of one request."""
-    parts = [[(f"boundary.{i}", tokens, config["hidden_size"])] for i in range(config["num_layers"] + 1)]
+    model = config_of(config)
+    parts = [[(f"boundary.{i}", tokens, model.hidden_size)] for i in range(model.num_layers + 1)]
     return _placed(parts, code, cell_bytes=4)
 
 
-def embedding_parts(config: Mapping[str, Any], code: Code) -> int:
-    """How many parts the embedding falls into."""
-    most = max(1, MOST_PART_ROWS * code.row_blocks * BLOCK // padded(config["hidden_size"]))
-    return -(-int(config["vocab_size"]) // most)
+def table_parts(config: Configured, code: Code) -> int:
+    """How many parts the embedding, and a head of its own, fall into."""
+    return sum(_count(rows, cols, code) for rows, cols in config_of(config).tables().values())
 
 
-def _embedding_pieces(config: Mapping[str, Any], code: Code) -> list[tuple[str, int, int]]:
-    vocabulary, hidden = config["vocab_size"], config["hidden_size"]
-    count = embedding_parts(config, code)
-    step = -(-vocabulary // count)
-    starts = range(0, vocabulary, step)
-    return [(f"embedding.{i}", min(step, vocabulary - start), hidden) for i, start in enumerate(starts)]
+def _count(rows: int, cols: int, code: Code) -> int:
+    most = max(1, MOST_PART_ROWS * code.row_blocks * BLOCK // padded(cols))
+    return -(-rows // most)
+
+
+def _pieces(table: str, rows: int, cols: int, code: Code) -> list[tuple[str, int, int]]:
+    step = -(-rows // _count(rows, cols, code))
+    return [(f"{table}.{i}", min(step, rows - at), cols) for i, at in enumerate(range(0, rows, step))]
 
 
 def _placed(parts: Sequence[Sequence[tuple[str, int, int]]], code: Code, *, cell_bytes: int) -> Layout:

@@ -12,7 +12,6 @@ about the file without that name, the *core*.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -20,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from assay import framing
+from assay.circuits.architecture import LARGEST_DIMENSION, Architecture
+from assay.circuits.catalogue import config_of
 from assay.circuits.scales import ModelScales
-from assay.errors import AssayError, PublicFileError
+from assay.errors import AssayError, ModelError, PublicFileError
 from assay.framing import FormatError, Kind
-from assay.layout import MOST_PARTS, Layout, embedding_parts, weight_layout
+from assay.layout import MOST_PARTS, Layout, table_parts, weight_layout
 from assay.profiles import PROFILES, Code, Profile
 from assay.storage import read_file
 
@@ -31,27 +32,6 @@ VERSION = 3
 CAP = 16 << 20
 WEIGHT_RANGE = (-(1 << 15) + 1, (1 << 15) - 1)
 MOST_EPOCHS = 1 << 20
-_LARGEST_DIMENSION = 1 << 24
-_LARGEST = {"num_layers": 1 << 12, "max_position": 1 << 24}
-_CONFIG: dict[str, type] = {
-    "architecture": str,
-    "vocab_size": int,
-    "hidden_size": int,
-    "num_layers": int,
-    "num_heads": int,
-    "num_kv_heads": int,
-    "head_dim": int,
-    "intermediate_size": int,
-    "rms_norm_eps": float,
-    "rope_theta_global": float,
-    "rope_theta_local": float,
-    "sliding_window": int,
-    "sliding_pattern": int,
-    "query_pre_attn_scalar": int,
-    "max_position": int,
-    "tied_embeddings": bool,
-    "embed_scale": float,
-}
 _ENVELOPE: framing.Kinds = {
     "format": int,
     "profile": str,
@@ -98,8 +78,13 @@ class PublicModel:
 
     @property
     def num_layers(self) -> int:
-        """Decoder layers."""
+        """Its layers."""
         return int(self.config["num_layers"])
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the model gives vectors; else logits."""
+        return config_of(self.config).encodes
 
     @cached_property
     def layout(self) -> Layout:
@@ -177,8 +162,8 @@ class PublicModel:
         if values["profile"] not in PROFILES:
             raise FormatError("profile", f"the profile {values['profile']!r} is not known")
         code = _code(values["code"])
-        config = _checked_config(values["config"])
-        framing.ranged(embedding_parts(config, code), 1, MOST_PARTS, "the number of the embedding's parts")
+        model = _checked_config(values["config"])
+        framing.ranged(table_parts(model, code), 1, MOST_PARTS, "the number of the embedding's parts")
         epoch = framing.ranged(values["epoch"], 0, MOST_EPOCHS, "epoch")
         previous = values["previous"]
         if (previous is None) != (epoch == 0):
@@ -189,8 +174,8 @@ class PublicModel:
         return cls(
             profile=PROFILES[values["profile"]],
             code=code,
-            config=config,
-            scales=_scales(values["scales"], config["num_layers"]),
+            config=values["config"],
+            scales=_scales(values["scales"], model),
             epoch=epoch,
             previous=previous,
             proof=framing.sized(proof["hash"], 32, "the proof's hash"),
@@ -211,9 +196,13 @@ def _code(raw: Any) -> Code:
     return code
 
 
-def _scales(raw: Any, layers: int) -> ModelScales:
+def _scales(raw: Any, config: Architecture) -> ModelScales:
     scales = ModelScales.from_dict(raw)
-    if len(scales.layers) != layers or set(scales.weights) != {"embedding", "final_norm"}:
+    shapes = config.layer_shapes()
+    outside = {*config.tables(), *config.outside_shapes()}
+    fitting = len(scales.layers) == config.num_layers and set(scales.weights) == outside
+    fitting = fitting and (scales.head is None) == config.encodes
+    if not fitting or any(set(layer.weights) != set(shapes) for layer in scales.layers):
         raise FormatError("scales", "the scales are not those of the configuration's layers")
     for bits in scales.weights.values():
         if type(bits) is not int:
@@ -222,21 +211,19 @@ def _scales(raw: Any, layers: int) -> ModelScales:
     return scales
 
 
-def _checked_config(raw: Any) -> dict[str, Any]:
+def _checked_config(raw: dict[str, Any]) -> Architecture:
     """A configuration that circuits and layouts can be built from, with sizes capped."""
-    config = framing.fields(raw, "config", dict(_CONFIG))
-    if config["architecture"] != "gemma3" or not config["tied_embeddings"]:
-        raise FormatError("architecture", f"the architecture {config['architecture']!r} is not covered")
-    for name, kind in _CONFIG.items():
-        if kind is int:
-            framing.ranged(config[name], 1, _LARGEST.get(name, _LARGEST_DIMENSION), name)
-        if kind is float and config[name] <= 0:
-            raise FormatError("range", f"{name} is not positive")
-    if config["num_heads"] % config["num_kv_heads"] or config["head_dim"] % 2:
-        raise FormatError("range", "heads do not fit together")
-    if config["embed_scale"] != math.sqrt(config["hidden_size"]):
-        raise FormatError("range", "embed_scale is not sqrt(hidden_size)")
-    largest = config["num_heads"] * config["head_dim"], config["vocab_size"] * config["hidden_size"]
-    framing.ranged(largest[0], 1, _LARGEST_DIMENSION, "the width of attention")
-    framing.ranged(largest[1], 1, 1 << 40, "the size of the embedding")
+    try:
+        config = config_of(raw)
+    except ModelError as error:
+        reason = "architecture" if error.code == "unknown-architecture" else "range"
+        raise FormatError(reason, error.message) from error
+    for rows, cols in map(_sizes, config.tensor_shapes().values()):
+        framing.ranged(cols, 1, LARGEST_DIMENSION, "the columns of a tensor")
+        framing.ranged(rows, 1, LARGEST_DIMENSION, "the rows of a tensor")
+        framing.ranged(rows * cols, 1, 1 << 40, "the size of a tensor")
     return config
+
+
+def _sizes(shape: tuple[int, ...]) -> tuple[int, int]:
+    return (shape[0], shape[-1]) if len(shape) == 2 else (1, shape[0])

@@ -5,18 +5,27 @@ at the positions asked for, a segment for each piece of the vocabulary and, wher
 that puts the distances together:
 
     embedding, layer 0 ... layer L-1, final, vocabulary 0 ..., distances
+
+and an encoding
+
+    embedding, layer 0 ... layer L-1, pooling
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from assay import framing
-from assay.audit.challenge import FORWARD, Challenge
-from assay.circuits import forward, gemma3
+from assay.audit.challenge import FORWARD, LAYERS, Challenge
+from assay.circuits import forward
+from assay.circuits import layer as layers
+from assay.circuits.architecture import EMBEDDED
 from assay.disclosure import Disclosure
 from assay.errors import PublicFileError
 from assay.graph import CircuitError
@@ -25,7 +34,7 @@ from assay.public import PublicModel
 if TYPE_CHECKING:
     from assay import _core
 
-EMBEDDING, FINAL, DISTANCES = "embedding", "final", "distances"
+EMBEDDING, FINAL, DISTANCES, POOLING = "embedding", "final", "distances", "pooling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +55,24 @@ class Segment:
 
     def circuit(self) -> _core.Circuit:
         """The circuit."""
-        from assay import _core
-
-        return circuit(self.public, *self.layer) if self.layer else _core.Circuit(self.encoded())
+        return circuit(self.public, *self.layer) if self.layer else _decoded(self.encoded())
 
 
 def segments(public: PublicModel, challenge: Challenge, disclosure: Disclosure | None) -> list[Segment]:
-    """The segments that a challenge asks for, in order; of a forward pass with what it opens."""
+    """The segments that a challenge asks for, in order; with what it opens of the record."""
     tokens = challenge.record.tokens
-    if challenge.scope != FORWARD:
+    if challenge.scope == LAYERS:
         return [_layer(public, layer, tokens) for layer in challenge.layers]
-    assert disclosure is not None, "a forward pass is about opened tokens"
+    assert disclosure is not None, "what begins at the tokens is about opened ones"
+    pooling = partial(forward.pooling, public.config, public.scales, tokens)
     return [
-        Segment(EMBEDDING, public, build=partial(_embedding, public, disclosure.tokens)),
+        Segment(EMBEDDING, public, build=partial(embedding, public, disclosure.tokens)),
         *(_layer(public, layer, tokens) for layer in range(public.num_layers)),
-        *_head(public, challenge, disclosure),
+        *(
+            _head(public, challenge, disclosure)
+            if challenge.scope == FORWARD
+            else [Segment(POOLING, public, build=pooling)]
+        ),
     ]
 
 
@@ -82,15 +94,22 @@ def _layer(public: PublicModel, layer: int, tokens: int) -> Segment:
     return Segment(layer_name(layer), public, layer=(layer, tokens))
 
 
-def _embedding(public: PublicModel, tokens: tuple[int, ...]) -> bytes:
+def embedding(public: PublicModel, tokens: tuple[int, ...]) -> bytes:
+    """The circuit of boundary 0."""
     return forward.embedding(public.config, public.scales, tokens, embedding_rows(public))
 
 
 def _distances(public: PublicModel, disclosure: Disclosure, pieces: int) -> bytes:
-    fraction = public.scales.head.logits
+    fraction = public.scales.of_head.logits
     logits = [opened.entry.logits or () for opened in disclosure.log]
     served = [forward.served_distribution(values, fraction) for values in logits]
     return forward.distances(public.config, public.scales, pieces, served)
+
+
+def embedding_weights(public: PublicModel) -> list[str]:
+    """The tensors that boundary 0 comes from."""
+    names = (slot.name for slot in public.layout.slots)
+    return [name for name in names if name.startswith("embedding.") or name in EMBEDDED]
 
 
 def embedding_rows(public: PublicModel) -> list[int]:
@@ -111,16 +130,43 @@ def vocabulary_name(piece: int) -> str:
 def built(build: Callable[[], bytes]) -> bytes:
     """A circuit's bytes; raises `PublicFileError` if the public file's scales give none."""
     try:
-        return build()
+        with _uncollected():
+            return build()
     except CircuitError as error:
         raise PublicFileError(
             "public-circuit", f"the public file gives no circuit: {error.message}"
         ) from error
+    except struct.error as error:  # a size that has no place in the format
+        raise PublicFileError("public-circuit", f"the public file gives no circuit: {error}") from error
+
+
+def _decoded(raw: bytes) -> _core.Circuit:
+    """The circuit of these bytes; raises `PublicFileError` if it is larger than any that is decoded."""
+    from assay import _core
+
+    try:
+        return _core.Circuit(raw)
+    except _core.Malformed as error:
+        raise PublicFileError(
+            "public-circuit", f"the public file gives no circuit: {error.args[0]}"
+        ) from error
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: what a circuit is built from has no cycles, and each pass walks it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def circuit_bytes(public: PublicModel, layer: int, tokens: int) -> bytes:
     """The circuit of a layer over so many tokens, encoded; needs no extension."""
-    return built(partial(gemma3.layer, public.config, public.scales.layers[layer], layer, tokens))
+    return built(partial(layers.layer, public.config, public.scales.layers[layer], layer, tokens))
 
 
 def circuit(public: PublicModel, layer: int, tokens: int) -> _core.Circuit:
@@ -138,20 +184,22 @@ def circuits_digest(public: PublicModel) -> bytes:
 
 
 def _around(public: PublicModel) -> list[_core.Circuit]:
-    """Embedding, final norm and vocabulary over one token and one id, with and without distances."""
-    from assay import _core
+    """Embedding, final norm and vocabulary over one token and one id, with and without distances; pooling."""
 
+    if public.encodes:
+        pooling = partial(forward.pooling, public.config, public.scales, 1)
+        return [_decoded(built(build)) for build in (partial(embedding, public, (0,)), pooling)]
     config, scales, rows = public.config, public.scales, embedding_rows(public)
     vocabulary = partial(forward.vocabulary, config, scales, 0, rows, [[0]])
-    served = [forward.served_distribution([0], scales.head.logits)]
+    served = [forward.served_distribution([0], scales.of_head.logits)]
     builds: list[Callable[[], bytes]] = [
-        partial(_embedding, public, (0,)),
+        partial(embedding, public, (0,)),
         partial(forward.final, config, scales, 1, (0,)),
         partial(vocabulary, distances=False),
         partial(vocabulary, distances=True),
         partial(forward.distances, config, scales, len(rows), served),
     ]
-    return [_core.Circuit(built(build)) for build in builds]
+    return [_decoded(built(build)) for build in builds]
 
 
 def forget_circuits() -> None:
@@ -177,6 +225,5 @@ class _BuildFrom:
 
 @lru_cache(maxsize=64)
 def _circuit(source: _BuildFrom, layer: int, tokens: int) -> _core.Circuit:
-    from assay import _core
 
-    return _core.Circuit(circuit_bytes(source.public, layer, tokens))
+    return _decoded(circuit_bytes(source.public, layer, tokens))

@@ -1,12 +1,13 @@
 """What a proof is about, built by whoever holds the public file and the challenges; never read from a proof.
 
 A proof is a batch of members: layers of one request between its recorded boundaries, or one request's forward
-pass from its tokens to its logits at some positions. All are of one public file, so of one root and epoch.
+pass from its tokens to its logits at some positions, or of an encoder to the pooled vector. All are of one
+public file, so of one root and epoch.
 
 The instance is the canonical CBOR of every field that a verifier compares; it goes into the transcript before
 anything else, together with code, commitments and circuit digests. Circuits are rebuilt from the public
-file's configuration and scales. What a forward pass opens of its record is the one thing that a verifier
-takes from a proof; it is checked against the record first (`assay.disclosure`).
+file's configuration and scales. What a proof opens of its record is the one thing that a verifier takes from
+it; it is checked against the record first (`assay.disclosure`).
 
 A layer's `distance` is reserved: [0], the computed output boundary equals the recorded one.
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assay import framing
-from assay.audit.challenge import FORWARD, LAYERS, Challenge
+from assay.audit.challenge import ENCODE, FORWARD, LAYERS, Challenge
 from assay.audit.log import LogHead
 from assay.disclosure import Disclosure
 from assay.errors import ChallengeError
@@ -120,11 +121,11 @@ def members(
     batch = []
     for index, (challenge, disclosure) in enumerate(zip(challenges, opened, strict=True)):
         check_challenge(public, challenge)
-        if challenge.scope == FORWARD:
+        if challenge.scope != LAYERS:
             if disclosure is None:
                 raise ChallengeError(
                     "no-disclosure",
-                    "a statement about a forward pass needs the tokens and ids that its proof opens",
+                    f"a statement about {challenge.described} needs what its proof opens of the record",
                     hint="--proof FILE takes them from the proof, and checks them against the record",
                 )
             disclosure.require(challenge, public.config["vocab_size"])
@@ -168,9 +169,9 @@ def _member_fields(member: Member, digests: Sequence[bytes]) -> dict[str, Any]:
 
 
 def _boundaries(public: PublicModel, member: Member) -> _core.LongLived | None:
-    """The commitment to the boundaries that a member's layers lie between; a forward pass has none."""
+    """The commitment to the boundaries that layers lie between; what begins at the tokens needs none."""
     header = member.challenge.record
-    if member.challenge.scope == FORWARD:
+    if member.challenge.scope != LAYERS:
         return None
     layout = boundary_layout(public.config, public.code, header.tokens)
     return long_lived(f"{member.prefix}boundaries", header.boundaries_root, layout)
@@ -180,9 +181,9 @@ def _check_batch(public: PublicModel, challenges: Sequence[Challenge]) -> None:
     """Bounds what is built for a hostile record or challenge."""
     if not challenges:
         raise ChallengeError("no-challenge", "a statement is about at least one challenge")
-    counts = [public.num_layers if c.scope == FORWARD else len(c.layers) for c in challenges]
-    forward = sum(c.scope == FORWARD for c in challenges)
-    around = forward * (len(embedding_rows(public)) + 3)
+    counts = [len(c.layers) if c.scope == LAYERS else public.num_layers for c in challenges]
+    passes = sum(c.scope != LAYERS for c in challenges)
+    around = passes * (len(embedding_rows(public)) + 3)
     token_layers = sum(c.record.tokens * count for c, count in zip(challenges, counts, strict=True))
     logits = sum(len(c.positions) for c in challenges) * public.config["vocab_size"]
     for found, most, what in (
@@ -231,13 +232,26 @@ def check_challenge(public: PublicModel, challenge: Challenge) -> None:
         raise ChallengeError("record-mismatch", "the record has more tokens than the model's context")
     if not header.follows(public.config, public.code):
         raise ChallengeError("record-mismatch", "the record's boundaries are not laid out as its model says")
+    _check_scope(public, challenge.scope)
     if header.log is not None and not fits(header.log, public):
         raise ChallengeError("record-mismatch", "the record's log is not one of its model's logits")
 
 
+def _check_scope(public: PublicModel, scope: str) -> None:
+    """An encoder has no logits, and any other model no encoding."""
+    if scope == (FORWARD if public.encodes else ENCODE):
+        what = "an encoder: it has no logits" if public.encodes else "no encoder: it has logits"
+        raise ChallengeError(
+            "scope-not-covered",
+            f"the scope {scope} was asked for, the model is {what}",
+            hint=f"ask for the scope {ENCODE if public.encodes else FORWARD}, or for layers",
+        )
+
+
 def fits(log: LogHead, public: PublicModel) -> bool:
     """Whether a log is of this model's logits."""
-    return log.fraction == public.scales.head.logits and log.top_k <= public.config["vocab_size"]
+    head = public.scales.head
+    return head is not None and log.fraction == head.logits and log.top_k <= public.config["vocab_size"]
 
 
 def long_lived(name: str, root: bytes, layout: Layout) -> _core.LongLived:

@@ -213,6 +213,13 @@ def test_roots_of_trees() -> None:
         assert codes == ["lookup.root", "lookup.denominator", "lookup.denominator", "lookup.root"]
 
 
+def test_another_combination_of_rows() -> None:
+    """A coefficient of u that is a message symbol."""
+    (at,) = (at for at, size, _ in proof(3).trace.messages if size == 8 * 3 * CODE.message)
+    outcome = agree(statement(3), changed(honest(3), at, bytes(8)))
+    assert outcome == ("opening.combination", None, "opening", None)
+
+
 def test_every_check_was_reached() -> None:
     """By the tests above, if all of them ran."""
     if "opening.combination" not in SEEN[False]:

@@ -39,6 +39,7 @@ def mixed() -> bytes:
     b.commit("shifted", b.value(term(x) * 5 - 2, x.domain))
     table = b.table(Table.function("square", -8, 16, lambda v: [v * v]))
     (square,) = b.table_map("square", table, x, x.domain, ["image"])
+    b.commit("selected", b.product_selected(square, x, b.weight("v", 4, 4)))
     b.row_sum("sum", square)
     b.total("all", square)
     return b.finish()
@@ -60,17 +61,18 @@ def cells(seed: int) -> dict[str, np.ndarray]:
 
     y = random(2, 4)
     weights = {"unused": random(2, 100, 15), "w": random(3, 4, 15)}
-    return {**weights, "x": random(2, 4), "k": random(4, 2), "y": y, "z": y}
+    given = {**weights, "x": random(2, 4), "k": random(4, 2), "y": y, "z": y}
+    return {**given, "v": random(4, 4, 15)}
 
 
-WEIGHTS: Slots = (Slot("unused", 0, 0, 2, 100, 2), Slot("w", 1, 0, 3, 4, 2))
+WEIGHTS: Slots = (Slot("unused", 0, 0, 2, 100, 2), Slot("w", 1, 0, 3, 4, 2), Slot("v", 1, 3, 4, 4, 2))
 BOUNDARIES: Slots = (
     Slot("x", 0, 0, 2, 4, 8),
     Slot("k", 0, 2, 4, 2, 8),
     Slot("y", 1, 0, 2, 4, 8),
     Slot("z", 1, 2, 2, 4, 8),
 )
-PART_ROWS = {"weights": (2, 3), "boundaries": (6, 4)}
+PART_ROWS = {"weights": (2, 7), "boundaries": (6, 4)}
 CIRCUITS = {"mixed": mixed(), "given": given()}
 
 

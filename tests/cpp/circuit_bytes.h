@@ -106,6 +106,7 @@ class CircuitWriter {
     string(e.name);
     number(static_cast<uint8_t>(e.kind));
     for (uint32_t x : {e.groups, e.members, e.out, e.x, e.y}) number(x);
+    if (e.kind == EinsumKind::kSelectNT) number(e.selection);
   }
   void row_sum(const RowSum& r) {
     string(r.name);

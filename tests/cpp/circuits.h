@@ -43,6 +43,27 @@ inline Describe product_circuit(const ProductShape& s) {
   });
 }
 
+struct SelectedShape {
+  uint32_t rows = 1, x_rows = 1, groups = 1, depth = 1, cols = 1;
+};
+
+// sum over g of (2 s + 1)[i, g] ((2 x + 1) (y - 1)_g)[i mod x_rows] = out - 5; `other` is of the shape of s.
+inline Describe selected_circuit(const SelectedShape& s) {
+  return one_segment([s](Sketch& k) {
+    const uint32_t of = k.copy("s", full(s.rows, s.groups), k.wire_of(k.given("marks", s.rows, s.groups, 3)));
+    const uint32_t x =
+        k.copy("x", full(s.x_rows, s.depth), k.wire_of(k.given("given", s.x_rows, s.depth, 100)));
+    const uint32_t y = k.weight("y", s.groups * s.cols, s.depth, 100);
+    const uint32_t out = k.tensor("out", full(s.rows, s.cols));
+    const uint32_t e =
+        k.einsum("product", EinsumKind::kSelectNT, s.groups, 1, k.wire(s.rows, s.cols, {{1, out}}, -5),
+                 k.wire(s.x_rows, s.depth, {{2, x}}, 1), k.wire(s.groups * s.cols, s.depth, {{1, y}}, -1));
+    k.circuit.einsums[e].selection = k.wire(s.rows, s.groups, {{2, of}}, 1);
+    k.fill_from_einsum(e, 5, {out}, {63});
+    k.copy("other", full(s.rows, s.groups), k.wire_of(k.given("other marks", s.rows, s.groups, 3)));
+  });
+}
+
 // Two polynomials of degree three with all maps; `distance` 0 leaves out the exchanged columns.
 inline Describe zero_circuit(uint32_t rows, uint32_t cols, uint32_t divisor, uint32_t distance) {
   return one_segment([=](Sketch& k) {
@@ -79,6 +100,33 @@ inline Describe linear_circuit(const Domain& d) {
     const uint32_t y = k.tensor("y", d);
     const Poly zero = k.assign(d, p, y);
     k.circuit.linears.push_back({"line", d, zero});
+  });
+}
+
+// Rows of x + 3, stored side by side, `parts` of them in a row of x: turned into y, stored in the same way;
+// z = x y + 5 x, the rows of y multiplied by a weight for each part, the sums of the rows of x.
+inline Describe split_circuit(uint32_t rows, uint32_t parts, uint32_t cols) {
+  return one_segment([=](Sketch& k) {
+    const Domain stored = full(rows, parts * cols), d = full(rows * parts, cols);
+    const uint32_t x = k.wire(d.rows, cols, {{1, k.given("x", rows, parts * cols, 50)}}, 3);
+    const auto define = [&](const std::string& name, const Domain& shape, Poly poly) {
+      const uint32_t t = k.tensor(name, shape), seen = k.wire(d.rows, cols, {{1, t}});
+      k.step(StepKind::kAssign, d, poly, {t});
+      poly.push_back({-1, {cell(seen)}});
+      k.circuit.zero_checks.push_back({name, d, {poly}});
+      return seen;
+    };
+    const uint32_t p = k.public_values("angles", rows, cols, 30);
+    const uint32_t y = define("y", stored, {{2, {swapped(x, cols / 2), publics(p, parts)}}, {1, {cell(x)}}});
+    define("z", d, {{1, {cell(x), cell(y)}}, {5, {cell(x)}}});
+    const uint32_t w = k.wire_of(k.weight("w", cols * parts, cols, 100)), out = k.tensor("out", stored);
+    const uint32_t e = k.einsum("product", EinsumKind::kNN, parts, 1, k.wire(d.rows, cols, {{1, out}}), y, w);
+    k.fill_from_einsum(e, 0, {out}, {63});
+    const uint32_t s = k.tensor("s", full(1, d.rows));
+    k.circuit.row_sums.push_back({"sum", k.wire_of(s), x});
+    k.step(StepKind::kRowSum, full(1, d.rows), {}, {s}).index = 0;
+    k.circuit.linears.push_back({"same", d, {{1, {cell(x)}}, {-1, {cell(x)}}}});
+    k.circuit.lookups.push_back({"range", k.range("range.107", -50, 107), d, {{{1, {cell(x)}}}}});
   });
 }
 

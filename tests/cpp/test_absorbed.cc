@@ -45,7 +45,7 @@ size_t next_challenge(const Pass& pass, size_t message) {
 std::vector<Setup> setups() {
   std::vector<Setup> out;
   for (int degree : {2, 3})
-    for (const Describe& describe : {everything(), zero_circuit(2, 4, 1, 0)})
+    for (const Describe& describe : {everything(), zero_circuit(2, 4, 1, 0), selected_circuit({.rows = 2})})
       out.emplace_back(degree, describe, CodeParams{7, 16, 8, 2, 3});
   return out;
 }
@@ -86,13 +86,36 @@ TEST(the_protocol_moves_the_first_challenge) {
   CHECK(!(hiding.challenge<2>("lookup.alpha") == plain.challenge<2>("lookup.alpha")));
 }
 
+// Every message of a selected product's end: the first check that reads it fails.
+TEST(messages_of_selected_products) {
+  const Setup setup(2, selected_circuit({.rows = 2, .groups = 2, .depth = 2}), {7, 16, 8, 2, 3});
+  const auto body = setup.prove();
+  const Plan plan(setup.statement);
+  const std::map<std::string, std::string> checks = {{"einsum.left", "sumcheck.product"},
+                                                     {"einsum.selection", "sumcheck.product"},
+                                                     {"einsum.product", "sumcheck.product"},
+                                                     {"einsum.right", "sumcheck.einsum"}};
+  size_t found = 0;
+  for (const Seen& m : observe(setup.statement, body).messages) {
+    const auto check = checks.find(m.label);
+    if (check == checks.end()) continue;
+    auto changed = body;
+    changed[m.at] ^= 1;
+    expect(m.label, verdict(setup.statement, changed), check->second, "product");
+    ++found;
+  }
+  CHECK_EQ(found, checks.size());
+}
+
 // The list of section 6 of docs/spec/protocol.md.
 TEST(the_messages_are_those_of_the_specification) {
   for (const bool hiding : {false, true}) {
-    std::set<std::string> labels,
-        expected = {"ledger.counter", "root",          "einsum.output", "sumcheck", "einsum.left",
-                    "einsum.right",   "zero.operand",  "zero.product",  "total",    "output",   "lookup.root",
-                    "lookup.node",    "opening.value", "opening.u"};
+    std::set<std::string> labels, expected = {"ledger.counter",   "root",           "einsum.output",
+                                              "sumcheck",         "einsum.left",    "einsum.right",
+                                              "einsum.selection", "einsum.product", "zero.operand",
+                                              "zero.product",     "total",          "output",
+                                              "lookup.root",      "lookup.node",    "opening.value",
+                                              "opening.u"};
     if (hiding) expected.insert({"opening.mask", "tableau.rows", "tableau.linear", "tableau.products"});
     for (const Setup& setup : setups()) {
       const Statement statement = hiding ? setup.hidden() : setup.statement;

@@ -13,7 +13,8 @@ std::vector<Circuit> samples() {
        {product_circuit(
             {.kind = EinsumKind::kNN, .outer = 5, .groups = 2, .members = 3, .depth = 5, .cols = 7}),
         zero_circuit(6, 8, 2, 1), linear_circuit(full(3, 256)), row_sum_circuit(causal(9, 9, 1, 0)),
-        lookup_circuit(causal(12, 6, 2, 3)), indexed_circuit(), everything()}) {
+        lookup_circuit(causal(12, 6, 2, 3)), indexed_circuit(), everything(),
+        selected_circuit({.rows = 6, .x_rows = 3, .groups = 2, .depth = 5, .cols = 4}), split_circuit(2, 9, 64)}) {
     cells.clear();
     for (Sketch& s : d(cells)) out.push_back(std::move(s.circuit));
   }
@@ -144,6 +145,42 @@ TEST(missing_cells) {
   refused("a divisor of zero", 4, [](Circuit& c) { c.lookups[0].domain.ragged.divisor = 0; });
 }
 
+TEST(split_views) {
+  constexpr size_t kSplit = 8;
+  const auto of_x = [](Circuit& c, uint32_t rows, uint32_t cols) {
+    c.wires.push_back({rows, cols, 0, {{1, 0}}});  // x is [2, 576]
+    c.totals.push_back({"total", static_cast<uint32_t>(c.wires.size() - 1)});
+  };
+  for (uint32_t cols : {8U, 16U, 32U, 64U, 576U}) {
+    Circuit c = samples()[kSplit];
+    of_x(c, 2 * 576 / cols, cols);
+    CHECK_EQ(refusal(CircuitWriter::write(c)), "");
+  }
+  for (uint32_t cols : {1U, 4U, 24U, 96U, 128U, 192U, 288U, 1152U})
+    refused("rows of another length", kSplit, [&](Circuit& c) { of_x(c, 2 * 576 / cols, cols); });
+  refused("fewer rows", kSplit, [&](Circuit& c) { of_x(c, 17, 64); });
+  refused("more rows", kSplit, [&](Circuit& c) { of_x(c, 20, 64); });
+  refused("parts that are left over", kSplit, [&](Circuit& c) {
+    c.tensors.push_back({"odd", Source::kBoundary, CellType::kInt32, full(2, 96)});
+    c.wires.push_back({3, 64, 0, {{1, static_cast<uint32_t>(c.tensors.size() - 1)}}});
+  });
+  refused("parts of ragged rows", kSplit, [&](Circuit& c) {
+    c.tensors[0].shape.ragged = {true, 1, 0};
+    c.wires[0].constant = 0;
+  });
+  refused("part of a split row", kSplit, [](Circuit& c) { c.linears[0].domain.ragged = {true, 1, 0}; });
+  refused("a lookup of part of a split row", kSplit,
+          [](Circuit& c) { c.lookups[0].domain.ragged = {true, 1, 0}; });
+  refused("gathered parts", kSplit, [](Circuit& c) {
+    c.publics.push_back({"index", 1, 18, std::vector<int64_t>(18)});
+    c.linears[0].poly[0].operands[0] = gathered(0, static_cast<uint32_t>(c.publics.size() - 1));
+  });
+  refused("picked parts", kSplit, [](Circuit& c) {
+    c.publics.push_back({"index", 18, 64, std::vector<int64_t>(18 * 64)});
+    c.linears[0].poly[0].operands[0] = picked(0, static_cast<uint32_t>(c.publics.size() - 1));
+  });
+}
+
 TEST(sizes) {
   refused("a dimension", 0, [](Circuit& c) { c.tensors[0].shape.rows = (1U << 24) + 1; });
   refused("cells", 0, [](Circuit& c) { c.tensors[0].shape = full(1U << 20, 1U << 13); });
@@ -186,6 +223,44 @@ TEST(work) {
     c.publics[0].values.resize(size_t{8} << 12);
     c.zero_checks[0].polys.assign(3, Poly(60000, {1, {publics(0, 2)}}));
   });
+}
+
+TEST(shapes_of_selected_products) {
+  refused("an einsum of no kind", 7, [](Circuit& c) { c.einsums[0].kind = static_cast<EinsumKind>(4); });
+  refused("no such selection", 7, [](Circuit& c) { c.einsums[0].selection = 99; });
+  refused("no groups", 7, [](Circuit& c) { c.einsums[0].groups = 0; });
+  refused("groups that are not the selection's", 7, [](Circuit& c) { c.einsums[0].groups = 4; });
+  refused("members", 7, [](Circuit& c) { c.einsums[0].members = 3; });
+  refused("another selection", 7, [](Circuit& c) { c.einsums[0].selection = c.einsums[0].x; });
+  refused("rows of x that do not divide", 7, [](Circuit& c) { std::swap(c.einsums[0].x, c.einsums[0].y); });
+  refused("another depth", 7, [](Circuit& c) { c.wires[c.einsums[0].y] = c.wires[c.einsums[0].out]; });
+  refused("missing cells", 7, [](Circuit& c) {
+    c.wires[c.einsums[0].selection].constant = 0;
+    for (Tensor& t : c.tensors)
+      if (t.name == "s") t.shape.ragged = {true, 3, 0};
+    c.program[0].domain.ragged = {true, 3, 0};
+  });
+}
+
+TEST(the_largest_of_rows) {
+  const auto top_k = [](const std::function<void(Step&)>& change) {
+    CellMap cells;
+    Sketch k("largest", cells);
+    const uint32_t x = k.wire_of(k.given("x", 3, 5, 9));
+    const uint32_t least = k.tensor("least", full(1, 3)), marks = k.tensor("marks", full(6, 5));
+    Step& s = k.step(StepKind::kTopK, full(3, 5), {{1, {cell(x)}}}, {least, marks});
+    s.constant = 2;
+    change(s);
+    return refusal(CircuitWriter::write(k.circuit));
+  };
+  CHECK_EQ(top_k([](Step&) {}), "");
+  CHECK_EQ(top_k([](Step& s) { s.tensors.pop_back(); }), "");
+  for (const int64_t k : {int64_t{0}, int64_t{6}, int64_t{-1}, int64_t{1} << 33})
+    CHECK(!top_k([k](Step& s) { s.constant = k; }).empty());
+  CHECK(!top_k([](Step& s) { s.tensors.clear(); }).empty());
+  CHECK(!top_k([](Step& s) { s.tensors.push_back(0); }).empty());
+  CHECK(!top_k([](Step& s) { s.domain.ragged = {true, 1, 0}; }).empty());
+  CHECK(!top_k([](Step& s) { s.kind = static_cast<StepKind>(10); }).empty());
 }
 
 TEST(witness_steps) {

@@ -64,12 +64,13 @@ struct Builder {
     circuit.program.push_back(std::move(s));
     return circuit.program.back();
   }
-  Witness run() const {
-    return evaluate(circuit, [&](const Tensor& t) {
+  Witness run(const Choices& choices = {}) const {
+    const auto external = [&](const Tensor& t) {
       const auto it = externals.find(t.name);
       if (it == externals.end()) return Cells{};
       return Cells{it->second.type(), it->second.data(), it->second.shape()};
-    });
+    };
+    return evaluate(circuit, external, choices);
   }
 };
 
@@ -259,6 +260,21 @@ TEST(views_with_another_shape) {
   for (size_t k = 0; k < 6 * 256; ++k)
     right = right && w.tensors[out].at(k / 768, k % 768) == 2 * (w.tensors[x].at(k / 256, k % 256) + 3);
   CHECK(right);
+}
+
+TEST(split_views) {
+  Builder b;
+  const uint32_t x = b.input("x", full(3, 320), CellType::kInt16, 1000);
+  const uint32_t out = b.tensor("out", full(5, 192), CellType::kInt64);
+  const uint32_t seen = b.wire(15, 64, {{1, x}}, 3);
+  b.step(StepKind::kAssign, full(15, 64), {{2, {cell(seen)}}, {1, {{Map::kColXor, 32, seen}}}}, {out});
+  const Witness w = run_everywhere(b);
+  const auto x_at = [&](size_t k) { return w.tensors[x].at(k / 320, k % 320) + 3; };
+  bool right = true;
+  for (size_t k = 0; k < 3 * 320; ++k)
+    right = right && w.tensors[out].at(k / 192, k % 192) == 2 * x_at(k) + x_at(k ^ 32);
+  CHECK(right);
+  CHECK_EQ(w.tensors[out].at(4, 192), 0);  // beside the last part
 }
 
 // ---- The other steps -------------------------------------------------------------------------------------
@@ -470,6 +486,74 @@ void check_einsum(const EinsumCase& t) {
 }
 
 }  // namespace
+
+TEST(selected_products) {
+  for (const uint32_t groups : {1U, 2U, 5U})
+    for (const CellType type : {CellType::kInt16, CellType::kInt64}) {
+      constexpr uint32_t kRows = 6, kDepth = 37, kCols = 55;
+      Builder b;
+      const uint32_t s = b.wire_of(b.input("s", full(kRows, groups), CellType::kInt64, 3));
+      const uint32_t x = b.wire_of(b.input("x", full(kRows / 2, kDepth), CellType::kInt64, 1 << 15));
+      const uint32_t y = b.wire_of(b.input("y", full(groups * kCols, kDepth), type, 30000));
+      const uint32_t out = b.tensor("out", full(kRows, kCols), CellType::kInt64);
+      b.circuit.einsums.push_back({"product", EinsumKind::kSelectNT, groups, 1, b.wire_of(out), x, y, s});
+      Step& step = b.step(StepKind::kDecompose, {}, {}, {out});
+      step.from_einsum = true;
+      step.bits = {63};
+      const Witness w = run_everywhere(b);
+      bool right = true;
+      for (size_t i = 0; i < kRows; ++i)
+        for (size_t j = 0; j < kCols; ++j) {
+          Wide sum = 0;
+          for (size_t g = 0; g < groups; ++g)
+            for (size_t k = 0; k < kDepth; ++k)
+              sum += Wide{wire_at(b.circuit, w, s, i, g)} * wire_at(b.circuit, w, x, i % (kRows / 2), k) *
+                     wire_at(b.circuit, w, y, g * kCols + j, k);
+          right = right && w.tensors[out].at(i, j) == sum;
+        }
+      CHECK(right);
+    }
+}
+
+TEST(largest_of_rows) {
+  Builder b;
+  constexpr uint32_t kRows = 5, kCols = 700, kLargest = 3;
+  const uint32_t x = b.wire_of(b.input("x", full(kRows, kCols), CellType::kInt32, 40));  // with ties
+  const uint32_t least = b.tensor("least", full(1, kRows), CellType::kInt32);
+  const uint32_t marks = b.tensor("marks", full(kLargest * kRows, kCols), CellType::kInt16);
+  Step& s = b.step(StepKind::kTopK, full(kRows, kCols), {{1, {cell(x)}}}, {least, marks});
+  s.constant = kLargest;
+  const Witness w = run_everywhere(b);
+  for (size_t i = 0; i < kRows; ++i) {
+    std::vector<std::pair<int64_t, size_t>> order;
+    for (size_t j = 0; j < kCols; ++j)
+      order.emplace_back(-static_cast<int64_t>(wire_at(b.circuit, w, x, i, j)), j);
+    std::sort(order.begin(), order.end());
+    CHECK_EQ(w.tensors[least].at(0, i), -order[kLargest - 1].first);
+    for (size_t m = 0; m < kLargest; ++m)
+      for (size_t j = 0; j < kCols; ++j)
+        CHECK_EQ(w.tensors[marks].at(m * kRows + i, j), order[m].second == j ? 1 : 0);
+  }
+  // What is given instead is marked, also twice; the k-th largest stays what it was.
+  std::vector<uint32_t> choice(kLargest * kRows, kCols - 1);
+  choice[kRows + 2] = 129;
+  const Witness given = b.run({{"marks", choice}});
+  for (size_t i = 0; i < kLargest * kRows; ++i)
+    for (size_t j = 0; j < kCols; ++j) CHECK_EQ(given.tensors[marks].at(i, j), choice[i] == j ? 1 : 0);
+  for (size_t i = 0; i < kRows; ++i) CHECK_EQ(given.tensors[least].at(0, i), w.tensors[least].at(0, i));
+  const auto refused = [&](const std::string& name, const std::vector<uint32_t>& columns) {
+    try {
+      (void)b.run({{name, columns}});
+    } catch (const EvaluationError& e) {
+      return e.message;
+    }
+    return std::string();
+  };
+  CHECK_EQ(refused("marks", {0, 1, 2}), "a choice of another size");
+  CHECK_EQ(refused("least", choice), "no step marks it");
+  choice[0] = kCols;
+  CHECK_EQ(refused("marks", choice), "a choice outside the row");
+}
 
 TEST(einsums_small) {
   for (EinsumKind kind : {EinsumKind::kNT, EinsumKind::kNN})

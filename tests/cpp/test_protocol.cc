@@ -88,6 +88,25 @@ TEST(products_of_rows) {
   check_product("ragged", {.kind = EinsumKind::kRowDot, .outer = 7, .depth = 7, .ragged = true});
 }
 
+void check_selected(const std::string& name, const SelectedShape& s) {
+  check_circuit(name, selected_circuit(s),
+                {{{{"out", 0, 0, 1}}, "sumcheck.einsum", "product"},
+                 {{{"out", s.rows - 1, s.cols - 1, -1}}, "sumcheck.einsum", "product"},
+                 {{{"x", s.x_rows - 1, s.depth - 1, 1}}, "sumcheck.einsum", "product"},
+                 {{{"s", s.rows - 1, s.groups - 1, 1}}, "sumcheck.einsum", "product"},
+                 {{{"s", 0, 0, -1}}, "sumcheck.einsum", "product"}});
+}
+
+TEST(selected_products) {
+  check_selected("1x1", {});
+  check_selected("a group", {.rows = 3, .x_rows = 3, .depth = 130, .cols = 5});
+  check_selected("a row", {.x_rows = 1, .groups = 3, .depth = 5, .cols = 2});
+  check_selected("a column", {.rows = 6, .x_rows = 3, .groups = 5, .depth = 1, .cols = 1});
+  check_selected("powers of two", {.rows = 8, .x_rows = 4, .groups = 4, .depth = 16, .cols = 4});
+  check_selected("none", {.rows = 9, .x_rows = 3, .groups = 7, .depth = 11, .cols = 130});
+  check_selected("many groups", {.rows = 4, .x_rows = 2, .groups = 130, .depth = 3, .cols = 3});
+}
+
 void check_zero(const std::string& name, uint32_t rows, uint32_t cols, uint32_t divisor, uint32_t distance) {
   check_circuit(name, zero_circuit(rows, cols, divisor, distance),
                 {{{{"y0", 0, 0, 1}}, "sumcheck.zero", "zero"},
@@ -167,6 +186,23 @@ TEST(lookups) {
   check_lookup("causal", causal(6, 6, 1, 0));
   check_lookup("windows of heads", causal(12, 6, 2, 3));
   check_lookup("two blocks a row", causal(140, 140, 1, 0));
+}
+
+void check_split(const std::string& name, uint32_t rows, uint32_t parts, uint32_t cols) {
+  const size_t last = size_t{parts} * cols - 1;
+  check_circuit(name, split_circuit(rows, parts, cols),
+                {{{{"y", 0, 0, 1}}, "sumcheck.einsum", "product"},
+                 {{{"y", rows - 1, last, -1}}, "sumcheck.einsum", "product"},
+                 {{{"z", rows * parts - 1, cols - 1, 1}}, "sumcheck.zero", "z"},
+                 {{{"out", rows - 1, last, 1}}, "sumcheck.einsum", "product"},
+                 {{{"s", 0, rows * parts - 1, 1}}, "opening.reduction", "opening"}});
+}
+
+TEST(split_views) {
+  check_split("9 of 64", 2, 9, 64);
+  check_split("12 of 32", 1, 12, 32);
+  check_split("2 of 64, all of a block", 3, 2, 64);
+  check_split("3 of 8, less than a block", 3, 3, 8);
 }
 
 TEST(indexed_operands) {
@@ -339,6 +375,22 @@ TEST(heads_swapped) {
         3, product_circuit({.kind = kind, .outer = 4, .groups = 2, .members = 2, .depth = 4, .cols = 3}));
     expect("heads", lie(setup, [](Circuit& c) { c.einsums[0].members = 1; }), "opening.reduction", "opening");
   }
+}
+
+// A prover whose own relations hold, with other operands than the circuit's.
+TEST(selected_otherwise) {
+  const Setup setup(3, selected_circuit({.rows = 6, .x_rows = 3, .groups = 3, .depth = 5, .cols = 4}));
+  const auto lied = [&](const std::string& what, const std::function<void(Circuit&)>& change) {
+    expect(what, lie(setup, change), "opening.reduction", "opening");
+  };
+  lied("another selection", [](Circuit& c) {
+    for (auto& [coefficient, t] : c.wires[c.einsums[0].selection].terms)
+      for (t = 0; c.tensors[t].name != "other";) ++t;
+    std::rotate(c.program.begin(), c.program.end() - 1, c.program.end());
+  });
+  lied("a selection without its constant", [](Circuit& c) { c.wires[c.einsums[0].selection].constant = 0; });
+  lied("twice the rows", [](Circuit& c) { c.wires[c.einsums[0].x].terms[0].first = 4; });
+  lied("other weights", [](Circuit& c) { c.wires[c.einsums[0].y].constant = 2; });
 }
 
 // ---- Messages ----

@@ -86,13 +86,13 @@ class FieldWalk {
     }
   }
   void einsum(Einsum& e) {
-    kind(e.kind, 3);
+    kind(e.kind, 4);
     visit_.dimension(e.groups);
     visit_.dimension(e.members);
-    ids(e.out, e.x, e.y);
+    ids(e.out, e.x, e.y, e.selection);
   }
   void step(Step& s) {
-    kind(s.kind, 9);
+    kind(s.kind, 10);
     ids(s.index, s.table);
     visit_.value(s.constant);
     domain(s.domain);

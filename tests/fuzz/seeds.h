@@ -91,11 +91,13 @@ inline Seeds circuit_seeds() {
       {"product-by-rows", product_circuit(by_rows)},
       {"product-by-columns", product_circuit(by_columns)},
       {"product-of-rows", product_circuit({.kind = EinsumKind::kRowDot, .outer = 3, .depth = 2})},
+      {"selected-product", selected_circuit({.rows = 4, .x_rows = 2, .groups = 3, .depth = 2, .cols = 2})},
       {"zero-check", zero_circuit(2, 4, 2, 2)},
       {"linear-reshaped", linear_circuit(full(2, 256))},
       {"linear-causal", linear_circuit(causal(4, 3, 2, 2))},
       {"row-sum", row_sum_circuit(causal(3, 3, 1, 0))},
       {"indexed", indexed_circuit()},
+      {"split", split_circuit(1, 3, 8)},
       {"two-layers", two_layers(2, 3)},
       {"joined", tiny_pass()},
   };

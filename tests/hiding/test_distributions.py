@@ -36,6 +36,8 @@ MESSAGES = (
     "sumcheck",
     "einsum.left",
     "einsum.right",
+    "einsum.selection",
+    "einsum.product",
     "zero.operand",
     "zero.product",
     "lookup.root",

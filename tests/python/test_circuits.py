@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay.circuits import fixed_point, gemma3
+from assay.circuits import fixed_point
+from assay.circuits import layer as layers
+from assay.circuits.activation import activation, activation_table, largest
 from assay.circuits.attention import AttentionShape, attention
-from assay.circuits.gated_mlp import activation, gated_product, gelu_table, largest
+from assay.circuits.gated_mlp import gated_product
+from assay.circuits.gemma3 import Gemma3
 from assay.circuits.inverse_sqrt import inverse_sqrt
 from assay.circuits.linear import linear
 from assay.circuits.residual import boundary_in, boundary_out
@@ -37,10 +40,9 @@ from circuit_case import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.errors import QuantizationError
+from assay.errors import AssayError, QuantizationError
 from assay.graph import Builder, CircuitError, Domain, Interval, Ragged, Wire, term
 from assay.graph.summary import summarise
-from assay.model.config import Gemma3Config
 from assay.quantize.quantize import fold_gain, quantize_tensor
 from assay.quantize.scales import derive_scales
 from assay.reference.circuit import P, check, decode, evaluate, totals
@@ -611,7 +613,11 @@ def test_the_activation_is_gelu_of_a_clamped_gate(fraction: int) -> None:
     case, y = mlp_case(fraction)
     for x, u, out in zip(case["x"][0], case["u"][0], recombined(case, y)[0], strict=True):
         assert out == plain_gelu((int(x) + 4) >> 3, fraction) * int(u)
-    assert largest(fraction) == plain_gelu(1 << 20, fraction) == gelu_table(fraction).spans[1].hi
+    assert (
+        largest(fraction)
+        == plain_gelu(1 << 20, fraction)
+        == activation_table("gelu_tanh", fraction).spans[1].hi
+    )
 
 
 def test_a_wrong_activation_is_rejected() -> None:
@@ -727,7 +733,7 @@ def test_entries_near_a_tie_are_left_to_the_exact_function() -> None:
 # ---- a whole layer ----
 
 
-def config(kv_heads: int = 1, **changes: Any) -> Gemma3Config:
+def config(kv_heads: int = 1, **changes: Any) -> Gemma3:
     sizes: dict[str, Any] = {
         "vocab_size": 16,
         "hidden_size": 128,
@@ -746,13 +752,13 @@ def config(kv_heads: int = 1, **changes: Any) -> Gemma3Config:
         "tied_embeddings": True,
     }
     sizes |= changes
-    return Gemma3Config(**sizes, embed_scale=math.sqrt(sizes["hidden_size"]))
+    return Gemma3(**sizes, embed_scale=math.sqrt(sizes["hidden_size"]))
 
 
 class FloatLayer:
     """Gemma 3 in float64 numpy, with the sites that calibration looks at."""
 
-    def __init__(self, shape: Gemma3Config, weights: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, shape: Gemma3, weights: Mapping[str, np.ndarray]) -> None:
         self.c, self.w = shape, weights
         self.maxima: dict[str, float] = {}
 
@@ -807,7 +813,7 @@ class FloatLayer:
 class Model:
     """A random tiny model with its scales, and its integer weights."""
 
-    def __init__(self, shape: Gemma3Config, tokens: int) -> None:
+    def __init__(self, shape: Gemma3, tokens: int) -> None:
         draw = np.random.default_rng(7)
         self.shape, self.tokens = shape, tokens
         self.weights = {
@@ -833,7 +839,7 @@ class Model:
         return out
 
     def case(self, layer: int = 0) -> Case:
-        b = gemma3.build(self.shape, self.scales.layers[layer], layer, self.tokens)
+        b = layers.build(self.shape, self.scales.layers[layer], layer, self.tokens)
         x = np.rint(self.x * 2.0 ** self.scales.boundary(layer)).astype(np.int64)
         return Case(b, self.externals(layer, x))
 
@@ -845,8 +851,8 @@ def test_two_layers_are_close_to_float(kv_heads: int, tokens: int) -> None:
     x = np.rint(m.x * 2.0 ** m.scales.boundary(0)).astype(np.int64)
     exact = m.x
     for layer in range(2):  # the first slides, the second is global
-        raw = gemma3.layer(m.shape, m.scales.layers[layer], layer, tokens)
-        assert raw == gemma3.layer(m.shape.to_dict(), m.scales.layers[layer], layer, tokens)
+        raw = layers.layer(m.shape, m.scales.layers[layer], layer, tokens)
+        assert raw == layers.layer(m.shape.to_dict(), m.scales.layers[layer], layer, tokens)
         tensors = evaluate(raw, m.externals(layer, x))
         assert check(raw, tensors) == []
         x, exact = tensors[f"boundary.{layer + 1}"], m.float.run(layer, exact)
@@ -926,7 +932,7 @@ def test_a_layer_that_skips_the_residual_is_rejected(model: Model, layer_case: C
 def test_the_full_size_layer_closes_at_any_length(tokens: int) -> None:
     shape, scales = full_size()
     for layer in (0, 5):
-        b = gemma3.build(shape, scales, layer, tokens)
+        b = layers.build(shape, scales, layer, tokens)
         b.finish()
     s = summarise(b, tokens)
     assert s.cells_per_token < 64_000
@@ -948,19 +954,19 @@ GOLDEN_LAYERS = {
 def test_the_bytes_of_a_layer_are_pinned(layer: int, tokens: int) -> None:
     """The same on every machine and in every version: statements name their digests."""
     shape, scales = full_size()
-    raw = gemma3.layer(shape, scales, layer, tokens)
+    raw = layers.layer(shape, scales, layer, tokens)
     assert hashlib.sha256(raw).hexdigest() == GOLDEN_LAYERS[layer, tokens]
 
 
 @pytest.mark.slow
 def test_the_full_size_layer_closes_at_the_longest_context() -> None:
     shape, scales = full_size()
-    b = gemma3.build(shape, scales, 5, 32768)
+    b = layers.build(shape, scales, 5, 32768)
     b.require_sound()
     assert max(sides.magnitude for sides in b.sides().values()) < 1 << 63
 
 
-def full_size() -> tuple[Gemma3Config, LayerScales]:
+def full_size() -> tuple[Gemma3, LayerScales]:
     """Gemma 3 270M, with scales as calibration gives them for a middle layer."""
     shape = config(
         hidden_size=640,
@@ -982,11 +988,10 @@ def full_size() -> tuple[Gemma3Config, LayerScales]:
         "o_proj": 16,
         "gate_proj": 14,
     }
-    return shape, LayerScales(
-        residual_in=8, residual_out=7, input_norm=11, q_proj=10, k_proj=11, v_proj=10, q_norm=7, k_norm=6,
-        scores=5, o_proj=11, pre_feedforward_norm=11, gate_proj=12, up_proj=10, down_proj=21,
-        weights={**weights, "up_proj": 15, "down_proj": 16},
-    )  # fmt: skip
+    sites = {"residual_in": 8, "residual_out": 7, "input_norm": 11, "q_proj": 10, "k_proj": 11, "v_proj": 10}
+    sites |= {"q_norm": 7, "k_norm": 6, "scores": 5, "o_proj": 11, "pre_feedforward_norm": 11}
+    sites |= {"gate_proj": 12, "up_proj": 10, "down_proj": 21}
+    return shape, LayerScales(sites, {**weights, "up_proj": 15, "down_proj": 16})
 
 
 # ---- scales ----
@@ -997,17 +1002,18 @@ def test_scales_read_back_and_refuse_what_does_not_fit() -> None:
     assert ModelScales.from_dict(m.scales.to_dict()) == m.scales
     first, second = m.scales.layers
     with pytest.raises(CircuitError, match="boundary"):
-        replace(first, residual_out=first.residual_in + 1)
+        first.changed(residual_out=first.residual_in + 1)
     with pytest.raises(CircuitError, match="boundary between"):
-        ModelScales(layers=(first, replace(second, residual_in=30)), weights={}, head=m.scales.head)
-    for broken in (
-        {**first.to_dict(), "extra": 1},
-        {k: v for k, v in first.to_dict().items() if k != "scores"},
-    ):
+        ModelScales(layers=(first, second.changed(residual_in=30)), weights={}, head=m.scales.head)
+    for broken in ({"weights": 1}, {k: v for k, v in first.to_dict().items() if k != "residual_in"}):
         with pytest.raises(CircuitError, match="fields"):
             LayerScales.from_dict(broken)
+    without = {k: v for k, v in first.sites.items() if k != "scores"}
+    for sites, named in (({**first.sites, "extra": 1}, "extra"), (without, "scores")):
+        with pytest.raises(CircuitError, match=named):
+            layers.layer(m.shape, LayerScales(sites, first.weights), 0, 1)
     with pytest.raises(CircuitError, match="integers"):
-        replace(first, scores=63)
+        first.changed(scores=63)
     assert m.scales.weight("layers.1.q_proj") == second.weights["q_proj"]
 
 
@@ -1024,9 +1030,9 @@ def test_weights_saturate_symmetrically_and_nan_is_refused() -> None:
 def test_layers_that_do_not_exist_are_refused() -> None:
     m = Model(config(1), 2)
     refused: list[Callable[[], object]] = [
-        lambda: gemma3.layer(m.shape, m.scales.layers[0], 2, 2),
-        lambda: gemma3.layer(m.shape, m.scales.layers[0], 0, 0),
-        lambda: gemma3.layer({"architecture": "llama"}, m.scales.layers[0], 0, 1),
+        lambda: layers.layer(m.shape, m.scales.layers[0], 2, 2),
+        lambda: layers.layer(m.shape, m.scales.layers[0], 0, 0),
+        lambda: layers.layer(m.shape, replace(m.scales.layers[0], weights={}), 0, 1),
     ]
     for case in refused:
         with pytest.raises(CircuitError):
@@ -1054,7 +1060,7 @@ def test_derived_scales_close_whatever_the_magnitudes(factor: float) -> None:
     maxima = {site: value * factor for site, value in m.float.maxima.items()}
     scales = derive_scales(m.shape, maxima, largest)
     for layer in range(2):
-        raw = gemma3.layer(m.shape, scales.layers[layer], layer, 3)
+        raw = layers.layer(m.shape, scales.layers[layer], layer, 3)
         x = np.clip(np.rint(m.x * 2.0 ** scales.boundary(layer)), -(1 << 25), (1 << 25) - 1).astype(np.int64)
         assert check(raw, evaluate(raw, m.externals(layer, x))) == []
 
@@ -1080,12 +1086,12 @@ def test_a_float_model_that_overflows_is_refused() -> None:
 )
 def test_configurations_out_of_range_are_refused(change: dict[str, float]) -> None:
     shape, scales = full_size()
-    with pytest.raises(CircuitError):
-        gemma3.build({**shape.to_dict(), **change}, scales, 0, 4)
+    with pytest.raises(AssayError):
+        layers.build({**shape.to_dict(), **change}, scales, 0, 4)
 
 
 @pytest.mark.parametrize("change", [{"gate_proj": -3}, {"gate_proj": 40}, {"v_proj": 62}, {"q_proj": 62}])
 def test_scales_without_a_shift_are_refused(change: dict[str, int]) -> None:
     shape, scales = full_size()
     with pytest.raises(CircuitError):
-        gemma3.build(shape, replace(scales, **change), 0, 4)
+        layers.build(shape, scales.changed(**change), 0, 4)

@@ -165,7 +165,7 @@ def test_commands_without_json(road: Road, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_showing_a_circuit(run: Run, road: Road, capsys: pytest.CaptureFixture[str]) -> None:
-    code, answer = run("circuit", "show", "gemma3", "--dir", road.dir, "--tokens", "5", "--layer", "2")
+    code, answer = run("circuit", "show", road.dir, "--tokens", "5", "--layer", "2")
     assert code == 0
     assert answer["lookups"] > 0
     assert answer["committed_elements"] > 0
@@ -174,7 +174,9 @@ def test_showing_a_circuit(run: Run, road: Road, capsys: pytest.CaptureFixture[s
     assert (code, example["circuit"]) == (0, "gemma3.layer.0")
     assert main(["circuit", "show", "gemma3", "--tokens", "2"]) == 0
     assert "lookups" in capsys.readouterr().out
-    assert refusal(run, "circuit", "show", "llama") == "unknown-architecture"
+    assert refusal(run, "circuit", "show", "llama") == "model-not-found"
+    code, of_config = run("circuit", "show", road.model_path, "--tokens", "5")
+    assert (code, of_config["circuit"]) == (0, "gemma3.layer.0")
     assert refusal(run, "circuit", "show", "gemma3", "--layer", "18") == "layer-out-of-range"
     assert refusal(run, "circuit", "show", "gemma3", "--tokens", "8193") == "prompt-too-long"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -116,7 +117,8 @@ def test_the_registration_proof_is_accepted(road: Road) -> None:
 
 
 def test_it_covers_every_weight_once(road: Road) -> None:
-    big = {**road.model.public.config, "vocab_size": 5003, "hidden_size": 640, "intermediate_size": 384}
+    big = {**road.model.public.config, "vocab_size": 5003, "intermediate_size": 384}
+    big |= {"hidden_size": 640, "embed_scale": math.sqrt(640)}
     for config in (road.model.public.config, big):
         layout = weight_layout(config, SMALL_CODE)
         for most in (1, 7, 300, 1 << 20):

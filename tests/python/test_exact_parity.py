@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay.circuits import forward, gemma3
+from assay.circuits import forward
+from assay.circuits import layer as layers
 
 from assay import _core
 from assay.model import SourceModel, load
-from assay.prove.embedding import scaled_embedding
 from assay.quantize.calibrate import calibrate, site_maxima, weight_maxima
 from assay.quantize.quantize import quantize_weight
 from assay.quantize.scales import ModelScales, derive_scales
@@ -75,12 +75,11 @@ def padded(values: IntArray) -> IntArray:
 def exact_boundaries(source: SourceModel, scales: ModelScales, tokens: list[int]) -> list[IntArray]:
     """Boundaries 0 to L of the exact model, as real numbers."""
     config, hidden = source.config, source.config.hidden_size
-    rows = np.concatenate([source.rows("embedding", t, t + 1) for t in tokens])
-    f = scales.weight("embedding")
-    embedded = padded(np.rint(np.ldexp(rows.astype(np.float64), f)).astype(np.int16))
-    cells = [scaled_embedding(embedded, hidden, f, scales.boundary(0))]
+    pieces = {f"embedding.{p}": padded(rows) for p, rows in enumerate(_cut_embedding(source, scales))}
+    raw = forward.embedding(config, scales, tokens, _pieces(source))
+    cells = [_core.Circuit(raw).evaluate(pieces, ["boundary.0"])["boundary.0"]]
     for layer in range(config.num_layers):
-        circuit = _core.Circuit(gemma3.layer(config, scales.layers[layer], layer, len(tokens)))
+        circuit = _core.Circuit(layers.layer(config, scales.layers[layer], layer, len(tokens)))
         names = [n for n in source.tensor_names() if n.startswith(f"layers.{layer}.")]
         externals = {n: padded(quantize_weight(source, n, scales)) for n in names}
         name = f"boundary.{layer + 1}"
@@ -117,6 +116,12 @@ def _pieces(source: SourceModel) -> list[int]:
     """The embedding in two pieces."""
     half = source.config.vocab_size // 2
     return [half, source.config.vocab_size - half]
+
+
+def _cut_embedding(source: SourceModel, scales: ModelScales) -> list[IntArray]:
+    """The quantised embedding in these pieces."""
+    table, half = quantize_weight(source, "embedding", scales), _pieces(source)[0]
+    return [table[:half], table[half:]]
 
 
 def softmax(logits: IntArray) -> IntArray:

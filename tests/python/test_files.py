@@ -7,21 +7,23 @@ import hashlib
 import json
 import os
 from collections import Counter
+from importlib.resources import files
 from typing import Any
 
 import cbor2
 import pytest
+from assay.circuits.gemma3 import Gemma3
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import Road, attempt, cuts, flips, tampered
+from tiny_model import SMALL_CODE, Road, attempt, cuts, flips, tampered
 
 from assay import framing
 from assay.audit import Challenge, RecordHeader, challenge
 from assay.audit.challenge import draw
 from assay.errors import ChallengeError, PublicFileError, RequestError, VerificationError
 from assay.framing import FormatError, Kind
-from assay.layout import BLOCK, layer_shapes, weight_layout
-from assay.model import Gemma3Config, load
+from assay.layout import BLOCK, weight_layout
+from assay.model import load
 from assay.profiles import PROFILES
 from assay.proof import ProofFile
 from assay.public import PublicModel
@@ -118,24 +120,19 @@ def test_frames_are_refused_by_kind_version_size_and_end() -> None:
 
 def test_layout_follows_the_configuration(road: Road) -> None:
     config = load(road.model_path).config
-    assert isinstance(config, Gemma3Config)
+    assert isinstance(config, Gemma3)
+    layout = weight_layout(config, SMALL_CODE)
+    assert layout == weight_layout(config.to_dict(), SMALL_CODE)
     shapes = {
-        name: shape if len(shape) == 2 else (1, *shape) for name, shape in config.layer_shapes().items()
+        name: shape if len(shape) == 2 else (1, *shape) for name, shape in config.tensor_shapes().items()
     }
-    assert layer_shapes(config.to_dict()) == shapes
-    assert list(layer_shapes(config.to_dict())) == list(config.layer_shapes())
+    found = {slot.name: (slot.rows, slot.cols) for slot in layout.slots}
+    assert found == {name.replace("embedding", "embedding.0"): shape for name, shape in shapes.items()}
+    assert [slot.part for slot in layout.slots] == sorted(slot.part for slot in layout.slots)
 
 
 def test_slots_fill_parts_without_overlap() -> None:
-    config = {
-        "vocab_size": 262144,
-        "hidden_size": 640,
-        "intermediate_size": 2048,
-        "head_dim": 256,
-        "num_heads": 4,
-        "num_kv_heads": 1,
-        "num_layers": 18,
-    }
+    config = json.loads((files("assay.cli") / "gemma3_270m.json").read_text())["config"]
     code = PROFILES["provable-128"].code
     layout = weight_layout(config, code)
     assert max(layout.parts) <= 512

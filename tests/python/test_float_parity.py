@@ -17,7 +17,8 @@ from assay.quantize import texts
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from assay.model.float_model import FloatModel, visible_cells  # noqa: E402 - needs torch
+from assay.model.float_model import FloatModel  # noqa: E402 - needs torch
+from assay.model.float_operations import visible_cells  # noqa: E402 - needs torch
 
 
 def random_gemma(folder: Path, *, window: int, pattern: int, dtype: str = "float32") -> Any:

@@ -47,7 +47,6 @@ from assay.errors import (
 from assay.framing import Kind
 from assay.model import load
 from assay.proof import pack_proof
-from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import RegisteredModel
 from assay.prove.prover import prove
 from assay.prove.record import load_recording, record, record_tokens
@@ -154,9 +153,9 @@ def test_the_exact_model_is_deterministic(road: Road) -> None:
 def test_boundary_0_is_the_scaled_embedding(road: Road) -> None:
     public = road.model.public
     f_e, f_0 = public.scales.weight("embedding"), public.scales.boundary(0)
-    rows = road.model.embeddings(TOKENS)
+    rows = road.model.weight("embedding.0")[TOKENS]
     expected = rows.astype(np.float64) * np.sqrt(128) * 2.0 ** (f_0 - f_e)
-    assert np.abs(scaled_embedding(rows, 128, f_e, f_0) - expected).max() <= 1.0
+    assert np.abs(road.recording.boundaries[0] - expected).max() <= 1.0
     source = load(road.model_path).tensor("embedding")[TOKENS]
     assert np.abs(rows - source * 2.0**f_e).max() <= 0.5
 

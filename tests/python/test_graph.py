@@ -96,6 +96,71 @@ def test_an_einsum_that_can_wrap_is_refused() -> None:
         b.finish()
 
 
+def selected(s: tuple[int, int], x: tuple[int, int], y: tuple[int, int], *, reach: int = 1) -> Builder:
+    b = Builder("selected")
+
+    def given(name: str, shape: tuple[int, int], bounds: Interval) -> Wire:
+        wire = b.tensor(name, *shape, bounds, source=Source.BOUNDARY, type=CellType.INT64)
+        return b.tensor_fact(f"{name}.given", wire, "for the test")
+
+    wires = given("s", s, Interval(0, reach)), given("x", x, Interval.signed(40)), b.weight("y", *y)
+    b.commit("out", b.product_selected(*wires))
+    return b
+
+
+def test_a_selected_product_is_bounded_by_all_that_a_row_may_select() -> None:
+    b = selected((6, 3), (2, 4), (15, 4), reach=2)
+    assert b.einsums[0].bounds.magnitude == 3 * 2 * 4 * (1 << 39) * (1 << 15)
+    b.finish()
+    with pytest.raises(CircuitError, match="'out' does not close"):
+        selected((6, 3), (2, 4), (15, 4), reach=1 << 6).finish()
+
+
+def test_a_row_that_selects_one_is_bounded_by_one() -> None:
+    b = Builder("one")
+    s, x = b.tensor("s", 6, 3, Interval(0, 1)), b.tensor("x", 2, 4, Interval.signed(16))
+    acc = b.product_selected(s, x, b.weight("y", 15, 4), most=1)
+    assert (acc.domain, acc.bounds.magnitude) == (Domain(6, 5), 4 << 30)
+
+
+@pytest.mark.parametrize(
+    ("s", "x", "y"),
+    [
+        ((6, 3), (4, 4), (15, 4)),  # rows of x that do not divide those of s
+        ((6, 3), (2, 4), (16, 4)),  # rows of y that are not whole groups
+        ((6, 3), (2, 5), (15, 4)),  # another depth
+    ],
+)
+def test_a_selected_product_of_other_shapes(
+    s: tuple[int, int], x: tuple[int, int], y: tuple[int, int]
+) -> None:
+    with pytest.raises(CircuitError, match="product of"):
+        selected(s, x, y)
+
+
+def test_a_selection_with_negative_entries_is_refused() -> None:
+    b = Builder("negative")
+    x = b.tensor("x", 3, 3, Interval.signed(4))
+    with pytest.raises(CircuitError, match="product of"):
+        b.product_selected(x, x, b.weight("y", 6, 3))
+
+
+def test_the_largest_of_rows() -> None:
+    b = Builder("largest")
+    x = b.tensor("x", 2, 5, Interval.signed(4), source=Source.BOUNDARY)
+    b.in_range("x", x, Interval.signed(4))
+    for name, wire in zip(
+        ("least", "marks"), b.top_k("top", x, 2, Interval.signed(4), mark=True), strict=True
+    ):
+        b.tensor_fact(name, wire, "for the test")
+    cells = evaluate(b.finish(), {"x": np.array([[1, 7, 7, -8, 3], [0, 0, 0, 0, 0]])})
+    assert cells["top.least"].tolist() == [[7, 0]]
+    assert np.argmax(cells["top.marks"], axis=1).tolist() == [1, 0, 2, 1]
+    for k in (0, 6):
+        with pytest.raises(CircuitError, match="largest"):
+            b.top_k("none", x, k, Interval.signed(4), mark=False)
+
+
 def test_a_product_fact_closes_what_intervals_do_not() -> None:
     def circuit(with_fact: bool) -> Builder:
         b = Builder("fact")
@@ -182,6 +247,50 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         lambda: b.row_dot(x, y),
         lambda: b.lookup("l", b.range_table(4), full, [x, x]),
         lambda: b.tensor("t", 0, 1, Interval(0, 1)),
+    ]
+    for case in cases:
+        with pytest.raises(CircuitError) as caught:
+            case()
+        assert caught.value.code == "circuit-shape"
+
+
+def test_rows_can_be_split_and_joined_again() -> None:
+    b = Builder("split")
+    x = b.weight("x", 2, 576).bounded(Interval.signed(16), length=1000)
+    heads = x.reshape(18, 64)
+    assert (heads.rows, heads.cols, heads.split, heads.stored, heads.length) == (18, 64, 9, (2, 576), 1000)
+    assert heads.reshape(36, 32).stored == (heads * 3 - 1).stored == (heads + heads).stored == (2, 576)
+    assert heads.reshape(2, 576).key == heads.reshape(36, 32).reshape(2, 576).key == x.key
+    assert x.reshape(2, 576) == x
+    whole = b.weight("whole", 2, 512)
+    assert whole.reshape(16, 64) == whole.reshape(8, 128).reshape(16, 64)
+    assert whole.reshape(16, 64).reshape(4, 256).key == whole.reshape(4, 256).key
+    stored = b.commit("y", b.value(term(heads) * 2, heads.domain), shape=(2, 576))
+    assert (stored.rows, stored.cols, b.tensors[-1].shape) == (18, 64, Domain(2, 576))
+    c = decode(b.finish())
+    assert [(w.rows, w.cols) for w in c.wires] == [(18, 64)] * 2
+
+
+def test_views_that_are_no_split_are_refused() -> None:
+    b = Builder("split")
+    x, ragged = b.weight("x", 2, 576), b.tensor("r", 2, 576, Interval(0, 1), ragged=Ragged(True))
+    heads, stored = x.reshape(18, 64), b.weight("by head", 18, 64)
+    index = b.public("index", np.zeros((1, 18), dtype=np.int64))
+    cells = b.public("cells", np.zeros((18, 64), dtype=np.int64))
+    causal = Domain(18, 64, Ragged(True))
+    cases = [
+        *(lambda n=n: x.reshape(2 * 576 // n, n) for n in (4, 24, 96, 128, 192, 1152)),
+        lambda: x.reshape(17, 64),
+        lambda: b.weight("odd", 2, 96).reshape(3, 64),
+        lambda: ragged.reshape(18, 64),
+        lambda: stored.reshape(2, 576),
+        lambda: heads.reshape(6, 192),
+        lambda: heads + stored,
+        lambda: b.linear("l", causal, term(heads)),
+        lambda: b.lookup("l", b.range_table(4), causal, [heads]),
+        lambda: b.linear("l", heads.domain, term(heads.gather(index))),
+        lambda: b.linear("l", heads.domain, term(heads.pick(cells))),
+        lambda: b.commit("c", b.value(term(heads), heads.domain), shape=(4, 288)),
     ]
     for case in cases:
         with pytest.raises(CircuitError) as caught:

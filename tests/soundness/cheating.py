@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from assay import _core
+from assay.layout import Slot
+from assay.profiles import Code
+from assay.reference import LongLived, Segment, Statement, verify_body
 from assay.reference.circuit import BOUNDARY, WEIGHT, WITNESS, check, decode, evaluate
 
 Cells = npt.NDArray[Any]
-CODE = _core.CodeParams(log_columns=10, random=256, log_coset=11, cosets=3, queries=24)
+CODE = Code(log_columns=10, random=256, log_coset=11, cosets=3, queries=24)
 _BLOCKS_A_ROW = 8
 _TYPES = (np.int16, np.int32, np.int64)
 
@@ -37,6 +40,22 @@ class Forgery:
 
     cells: Mapping[str, Cells]
     breaks: tuple[str, ...]
+
+
+Edit = tuple[str, int, int, int]
+"""Tensor, row, column, what is added."""
+Entry = tuple[str | tuple[str, ...], *tuple[Edit, ...]]
+
+
+def carried(low: str, high: str, *, bits: int = 16, up: bool = True, cell: tuple[int, int] = (0, 0)) -> Entry:
+    """The value is the same, but a unit of the upper limb is in the lower one, or missing there."""
+    sign = 1 if up else -1
+    return low, (low, *cell, sign << bits), (high, *cell, -sign)
+
+
+def _core_form(commitment: LongLived) -> Any:
+    slots = [tuple(s.to_list()) for s in commitment.slots]
+    return _core.LongLived(commitment.name, commitment.root, list(commitment.part_rows), slots)
 
 
 def padded(values: Cells, kind: Any) -> Cells:
@@ -71,7 +90,7 @@ class Case:
 
     # ---- commitments ----
 
-    def _commit(self, name: str, source: int, tensors: Mapping[str, Cells]) -> tuple[Any, Any]:
+    def _commit(self, name: str, source: int, tensors: Mapping[str, Cells]) -> tuple[Any, LongLived]:
         slots, arrays, at = [], [], 0
         for t in self.circuit.tensors:
             if t.source != source:
@@ -81,25 +100,39 @@ class Case:
             slots.append((t.name, 0, at, t.shape.rows, t.shape.cols, cells.itemsize))
             at += cells.size // 128
         rows = max(1, -(-at // _BLOCKS_A_ROW))
-        commitment = _core.Commitment(name, CODE, [(rows, arrays)], bytes(32))
+        commitment = _core.Commitment(name, CODE.core(), [(rows, arrays)], bytes(32))
         commitment.commit()
-        return commitment, _core.LongLived(name, commitment.root, [rows], slots)
+        places = tuple(Slot(*slot) for slot in slots)
+        return commitment, LongLived(name=name, root=commitment.root, part_rows=(rows,), slots=places)
 
     @cached_property
-    def weights(self) -> tuple[Any, Any]:
+    def weights(self) -> tuple[Any, LongLived]:
         return self._commit("weights", WEIGHT, self.tensors)
 
-    def statement(self, boundaries: Any, *, hiding: bool = False) -> Any:
+    def statement(self, boundaries: LongLived, *, hiding: bool = False) -> Any:
         """What a verifier expects. A proof that does not hide names the relation that fails."""
         return _core.Statement(
             degree=self.degree,
+            code=CODE.core(),
+            required_bits=1.0,
+            instance=b"a request",
+            weights=_core_form(self.weights[1]),
+            members=[_core_form(boundaries)],
+            segments=[("segment", self.core, 0)],
+            hiding=hiding,
+        )
+
+    def reference(self, boundaries: LongLived, *, hiding: bool = False) -> Statement:
+        """The same as the reference verifier takes it."""
+        return Statement(
+            degree=self.degree,
+            hiding=hiding,
             code=CODE,
             required_bits=1.0,
             instance=b"a request",
             weights=self.weights[1],
-            members=[boundaries],
-            segments=[("segment", self.core, 0)],
-            hiding=hiding,
+            members=(boundaries,),
+            segments=(Segment(name="segment", circuit=self.circuit),),
         )
 
     # ---- provers ----
@@ -125,6 +158,18 @@ class Case:
         except _core.Rejected as e:
             code, _, relation, _, _ = e.args
             return Rejection(code, relation)
+
+    def both_accept(self, *, hiding: bool) -> Any:
+        """What the extension says of the honest witness, and the reference as well."""
+        commitment, boundaries = self._commit("boundaries", BOUNDARY, self.tensors)
+        statement = self.statement(boundaries, hiding=hiding)
+        body = _core.prove(statement, self.weights[0], [commitment], bytes(32))["body"]
+        found, again = (
+            _core.verify(statement, body),
+            verify_body(self.reference(boundaries, hiding=hiding), body),
+        )
+        assert (found["totals"], found["outputs"]) == (list(again.totals), list(again.outputs))
+        return found
 
     def _changes(self, cells: Mapping[str, Cells]) -> dict[str, list[tuple[int, int, int]]]:
         """How witness cells differ from those the extension computes from the same boundaries."""
@@ -157,3 +202,20 @@ class Case:
         if any(name in broken for name, *_ in self.circuit.lookups):
             return Rejection("lookup.sum", "lookup")
         return Rejection("opening.reduction", "opening")  # linear relations and row sums send no message
+
+
+def breaks(entry: Entry) -> tuple[str, ...]:
+    return (entry[0],) if isinstance(entry[0], str) else entry[0]
+
+
+def forgery(case: Case, entry: Entry) -> Forgery:
+    cells: dict[str, Cells] = {}
+    for name, row, col, delta in entry[1:]:
+        cells.setdefault(name, case[name].copy())[row, col] += delta
+    return Forgery(cells, breaks(entry))
+
+
+def relations(case: Case) -> set[str]:
+    c = case.circuit
+    named = [*c.zero_checks, *c.linears, *c.row_sums, *c.lookups]
+    return {name for name, *_ in named} | {e.name for e in c.einsums}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -15,15 +16,15 @@ from cheating import Case, Cells
 
 from assay.reference.circuit import evaluate
 
-SCALES = ModelScales.from_dict(json.loads((files("assay.cli") / "gemma3_270m.json").read_text())["scales"])
+EXAMPLE = json.loads((files("assay.cli") / "gemma3_270m.json").read_text())
+SCALES = ModelScales.from_dict(EXAMPLE["scales"])
 HIDDEN, LAST = 8, f"boundary.{len(SCALES.layers)}"
 PIECES = (5, 1, 6)
 CONFIG: dict[str, Any] = {
-    "architecture": "gemma3",
+    **EXAMPLE["config"],
     "vocab_size": sum(PIECES),
     "hidden_size": HIDDEN,
-    "num_layers": len(SCALES.layers),
-    "rms_norm_eps": 1e-6,
+    "embed_scale": math.sqrt(HIDDEN),
 }
 IDS = ([0, 4, 5, 11], [6, 3, 2, 1], [5, 10, 7, 8])
 _HALF = 1 << 15

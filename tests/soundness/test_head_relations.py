@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from cheating import HIDDEN, Case, Cells, Forgery
+from cheating import HIDDEN, Case, Edit, Entry, breaks, carried, forgery, relations
 from head_cases import LAST, distances_case, embedding_case, final_case, named_case, share_case
 
 from assay.reference.circuit import check
@@ -21,16 +21,6 @@ CASES: dict[str, Callable[[], Case]] = {
     "share": share_case,
     "distances": distances_case,
 }
-
-Edit = tuple[str, int, int, int]
-"""Tensor, row, column, what is added."""
-Entry = tuple[str | tuple[str, ...], *tuple[Edit, ...]]
-
-
-def carried(low: str, high: str, *, bits: int = 16, up: bool = True, cell: tuple[int, int] = (0, 0)) -> Entry:
-    """The value is the same, but a unit of the upper limb is in the lower one, or missing there."""
-    sign = 1 if up else -1
-    return low, (low, *cell, sign << bits), (high, *cell, -sign)
 
 
 def normalised(col: int, row: int, step: int) -> tuple[Edit, ...]:
@@ -163,23 +153,6 @@ FORGERIES: dict[str, tuple[Entry, ...]] = {
 
 
 UNBREAKABLE = {"distances": {"total.logit.limb0"}}  # its cells are int16, each of which is in the table
-
-
-def breaks(entry: Entry) -> tuple[str, ...]:
-    return (entry[0],) if isinstance(entry[0], str) else entry[0]
-
-
-def forgery(case: Case, entry: Entry) -> Forgery:
-    cells: dict[str, Cells] = {}
-    for name, row, col, delta in entry[1:]:
-        cells.setdefault(name, case[name].copy())[row, col] += delta
-    return Forgery(cells, breaks(entry))
-
-
-def relations(case: Case) -> set[str]:
-    c = case.circuit
-    named = [*c.zero_checks, *c.linears, *c.row_sums, *c.lookups]
-    return {name for name, *_ in named} | {e.name for e in c.einsums}
 
 
 @pytest.mark.parametrize("segment", CASES)

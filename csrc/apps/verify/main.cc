@@ -90,15 +90,19 @@ std::string signed_list(std::span<const F> cells) {
   return "[" + out + "]";
 }
 
-// A member is about recorded layers, or a forward pass that nobody recorded.
+// A member is about recorded layers, or begins at the tokens: a forward pass, or an encoding, which ends with pooling.
 std::string members(const Statement& s) {
   std::string out;
   for (size_t m = 0; m < s.members.size(); ++m) {
     Object member;
-    member.text("scope", s.members[m].boundaries ? "layers" : "forward");
     std::string names;
-    for (const Segment& segment : s.segments)
-      if (segment.member == m) names += (names.empty() ? "" : ", ") + Object::quoted(segment.name);
+    bool pools = false;
+    for (const Segment& segment : s.segments) {
+      if (segment.member != m) continue;
+      names += (names.empty() ? "" : ", ") + Object::quoted(segment.name);
+      pools = segment.name.ends_with("pooling");
+    }
+    member.text("scope", s.members[m].boundaries ? "layers" : pools ? "encode" : "forward");
     out += (m == 0 ? "" : ", ") + member.raw("segments", "[" + names + "]").str();
   }
   return "[" + out + "]";

@@ -30,9 +30,9 @@ class Circuit:
     """
     def __init__(self, data: bytes) -> None:
         ...
-    def evaluate(self, externals: dict[str, numpy.ndarray], wanted: collections.abc.Sequence[str] = []) -> dict[str, numpy.ndarray]:
+    def evaluate(self, externals: dict[str, numpy.ndarray], wanted: collections.abc.Sequence[str] = [], choices: collections.abc.Mapping[str, collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]] = {}) -> dict[str, numpy.ndarray]:
         """
-        Compute the witness. externals: tensor name -> array of (rows, columns padded to 128).
+        Compute the witness. externals: tensor name -> array of (rows, columns padded to 128). choices: marks of a top-k step -> column of the m-th of row i at m rows + i, in the place of the largest.
         """
     @property
     def digest(self) -> bytes:
@@ -151,9 +151,9 @@ def processor() -> dict[str, bool]:
     """
     Which accelerated paths this process uses.
     """
-def prove(statement: Statement, weights: typing.Any, boundaries: collections.abc.Sequence[typing.Any], seed: bytes, *, counter: typing.SupportsInt | typing.SupportsIndex = 0, on_columns: collections.abc.Callable[[list[int]], None] | None = None, self_check: bool = True, evaluate_with: collections.abc.Mapping[str, numpy.ndarray] = {}, corrupt: collections.abc.Mapping[str, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]]] = {}, advice: collections.abc.Sequence[collections.abc.Mapping[str, typing.Annotated[numpy.typing.ArrayLike, numpy.int64]]] = [], work: str | None = None, progress: collections.abc.Callable[[str, int, int], None] | None = None, corrupt_segment: typing.SupportsInt | typing.SupportsIndex = 0) -> dict[str, typing.Any]:
+def prove(statement: Statement, weights: typing.Any, boundaries: collections.abc.Sequence[typing.Any], seed: bytes, *, counter: typing.SupportsInt | typing.SupportsIndex = 0, on_columns: collections.abc.Callable[[list[int]], None] | None = None, self_check: bool = True, evaluate_with: collections.abc.Mapping[str, numpy.ndarray] = {}, corrupt: collections.abc.Mapping[str, collections.abc.Sequence[tuple[typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]]] = {}, advice: collections.abc.Sequence[collections.abc.Mapping[str, typing.Annotated[numpy.typing.ArrayLike, numpy.int64]]] = [], work: str | None = None, progress: collections.abc.Callable[[str, int, int], None] | None = None, corrupt_segment: typing.SupportsInt | typing.SupportsIndex = 0, choices: collections.abc.Sequence[collections.abc.Mapping[str, collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]] = []) -> dict[str, typing.Any]:
     """
-    Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the columns of the long-lived commitments before anything of them is revealed; what it raises ends the proof. Only to show that the verifier rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds to cells of one segment's witness, {tensor: [(row, column, what to add)]}, and to "multiplicities".
+    Prove a statement; returns the proof's body, seconds by step and counts. on_columns gets the columns of the long-lived commitments before anything of them is revealed; what it raises ends the proof. choices are those of Circuit.evaluate, for each segment. Only to show that the verifier rejects, with self_check off: evaluate_with replaces weights while the witness is computed, corrupt adds to cells of one segment's witness, {tensor: [(row, column, what to add)]}, and to "multiplicities".
     """
 def set_threads(threads: typing.SupportsInt | typing.SupportsIndex) -> None:
     """

@@ -1,7 +1,8 @@
 """Challenges: what a verifier wants proven of a record, drawn after the record was closed and bound to it.
 
-Two scopes: layers between their recorded boundaries, or the forward pass from the tokens to the logits at
-some positions.
+Three scopes: layers between their recorded boundaries; the forward pass from the tokens to the logits at some
+positions; of an encoder the pass from the tokens to the sum of the last boundary's rows, which asks for no
+numbers.
 
     drawn = the first k distinct values of SHAKE128(label, record root, nonce), taken 4 bytes at a time,
             rejected if they would bias the remainder modulo the number of layers, or of positions
@@ -16,7 +17,7 @@ import binascii
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,8 @@ from assay.storage import read_file
 
 KIND = "assay challenge"
 VERSION = 1
-LAYERS, FORWARD = "layers", "forward"
+LAYERS, FORWARD, ENCODE = "layers", "forward", "encode"
+SCOPES = (LAYERS, FORWARD, ENCODE)
 NONCE_BYTES = 32
 MOST_POSITIONS = 1 << 10
 _CAP = 4 << 20
@@ -51,8 +53,8 @@ _FIELDS: framing.Kinds = {
 class Challenge:
     """A record's head, a nonce of 32 bytes, and what is asked for: layers, or positions of a forward pass.
 
-    Either is ascending and without repetition, and empty in the other scope; `drawn` if they follow from the
-    nonce.
+    Either is ascending and without repetition, and empty in any other scope, both in the scope `encode`;
+    `drawn` if they follow from the nonce.
     """
 
     record: RecordHeader
@@ -63,18 +65,24 @@ class Challenge:
 
     @property
     def scope(self) -> str:
-        """`layers` or `forward`."""
-        return FORWARD if self.positions else LAYERS
+        """`layers`, `forward` or `encode`."""
+        if self.positions:
+            return FORWARD
+        return LAYERS if self.layers else ENCODE
 
     @property
     def asked(self) -> dict[str, list[int]]:
-        """The layers, or the positions, under that name."""
+        """The layers, or the positions, under that name; of an encoder nothing."""
+        if self.scope == ENCODE:
+            return {}
         name = _ASKED[self.scope]
         return {name: list(getattr(self, name))}
 
     @property
     def described(self) -> str:
         """What is asked for, for people: `layers 0, 2`, `the forward pass at positions 3, 5`."""
+        if self.scope == ENCODE:
+            return "the encoding"
         ((name, numbers),) = self.asked.items()
         listed = f"{name} {', '.join(map(str, numbers))}"
         return f"the forward pass at {listed}" if self.positions else listed
@@ -123,19 +131,22 @@ def challenge(
 ) -> Challenge:
     """Draws `num_layers` layers of a record, or names `layers`; in the scope `forward` the same of positions.
 
-    The nonce is random unless given.
+    The scope `encode` takes neither. The nonce is random unless given.
     """
     header = record if isinstance(record, RecordHeader) else load_header(Path(record))
     nonce = os.urandom(NONCE_BYTES) if nonce is None else nonce
     if len(nonce) != NONCE_BYTES:
         raise ChallengeError("bad-nonce", f"a nonce has {NONCE_BYTES} bytes, this one {len(nonce)}")
-    given = {LAYERS: (num_layers, layers), FORWARD: (num_positions, positions)}
+    given = {LAYERS: (num_layers, layers), FORWARD: (num_positions, positions), ENCODE: (None, None)}
     if scope not in given:
-        raise ChallengeError("bad-challenge", f"a scope is {LAYERS} or {FORWARD}, not {scope!r}")
+        raise ChallengeError("bad-challenge", f"a scope is one of {', '.join(SCOPES)}, not {scope!r}")
     count, named = given.pop(scope)
-    what = _ASKED[scope]
+    what = _ASKED.get(scope, "nothing")
     if any(value is not None for other in given.values() for value in other):
         raise ChallengeError("bad-challenge", f"the scope {scope} takes {what} alone")
+    if scope == ENCODE:
+        require_encoded(header)
+        return Challenge(record=header, nonce=nonce, drawn=False)
     if (count is None) == (named is None):
         raise ChallengeError(
             "bad-challenge", f"give the number of {what} to draw, or the {what}: one of the two"
@@ -148,6 +159,16 @@ def challenge(
     return Challenge(record=header, nonce=nonce, drawn=True, **{what: drawn})
 
 
+def require_encoded(header: RecordHeader) -> None:
+    """Raises `ChallengeError` if a record has logits, which no encoder's has."""
+    if header.log is not None:
+        raise ChallengeError(
+            "scope-not-covered",
+            "the record has a log of ids: it is of a model with logits, not of an encoder",
+            hint="ask for the scope forward",
+        )
+
+
 def countable(header: RecordHeader, scope: str) -> int:
     """How many layers, or positions, a record has; raises `ChallengeError` if it has no log to ask for."""
     if scope == LAYERS:
@@ -156,7 +177,8 @@ def countable(header: RecordHeader, scope: str) -> int:
         raise ChallengeError(
             "no-log",
             "the record has no log of ids: a forward pass cannot be asked for",
-            hint="the provider records with a log unless told not to (--no-log)",
+            hint="the provider records with a log unless told not to (--no-log); an encoder has none, for it "
+            "there is the scope encode",
         )
     return header.tokens
 
@@ -247,20 +269,36 @@ def _json(data: bytes) -> Any:
 
 def _read(raw: Any) -> Challenge:
     scope = raw.get("scope") if isinstance(raw, dict) else None
-    if not isinstance(scope, str) or scope not in _ASKED:
+    if not isinstance(scope, str) or scope not in SCOPES:
         raise FormatError("fields", "no challenge of a scope that this program knows")
-    what = _ASKED[scope]
+    lists: framing.Kinds = {} if scope == ENCODE else {_ASKED[scope]: list}
     if raw.get("version") != VERSION:
         raise FormatError("version", f"version {raw.get('version')!r} is not known, version {VERSION} is")
-    values = framing.fields(raw, "challenge", {**_FIELDS, what: list})
+    values = framing.fields(raw, "challenge", {**_FIELDS, **lists})
     if values["kind"] != KIND:
         raise FormatError("version", "another kind than a challenge")
     header = RecordHeader.from_bytes(_base64(values["record"]), ChallengeError)
     nonce = framing.sized(_hex(values["nonce"]), NONCE_BYTES, "nonce")
     if _hex(values["record_root"]) != header.hash:
         raise FormatError("root", "the record root is not that of the record")
-    numbers = require_asked(header, nonce, scope, values[what], drawn=values["drawn"])
-    return Challenge(record=header, nonce=nonce, drawn=values["drawn"], **{what: numbers})
+    return asked_of(header, nonce, scope, values, drawn=values["drawn"])
+
+
+def asked_of(
+    header: RecordHeader, nonce: bytes, scope: str, values: Mapping[str, Any], *, drawn: bool
+) -> Challenge:
+    """A challenge with the numbers that a file or statement has; raises `FormatError` or `ChallengeError`."""
+    if scope == ENCODE:
+        if drawn:
+            raise FormatError("draw", "nothing is drawn in the scope encode")
+        require_encoded(header)
+        return Challenge(record=header, nonce=nonce, drawn=False)
+    what = _ASKED[scope]
+    numbers = values.get(what)
+    if not isinstance(numbers, list):
+        raise FormatError("type", f"the {what} are missing")
+    asked = require_asked(header, nonce, scope, numbers, drawn=drawn)
+    return Challenge(record=header, nonce=nonce, drawn=drawn, **{what: asked})
 
 
 def _hex(text: str) -> bytes:

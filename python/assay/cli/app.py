@@ -59,7 +59,12 @@ def root(
 
 @app.command()
 def register(
-    model: Annotated[str, typer.Argument(help="A GGUF file, a Hugging Face folder, or gemma3-270m.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A GGUF file, a Hugging Face folder, or gemma3-270m, smollm2-135m, all-minilm-l6-v2."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
     profile: Annotated[str, typer.Option(help="provable-128 or provable-100.")] = "provable-128",
     storage: Annotated[
@@ -116,6 +121,13 @@ def record(
             help="What was served: ids and logits, both [tokens, K], as .npz, .safetensors or JSON.",
         ),
     ] = None,
+    routing: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Which experts ran: ids [layers, tokens, K] as .npy; default: the exact model's own.",
+        ),
+    ] = None,
     top_k: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="Ids to log at each position; default: 20, or as many as were served."),
@@ -135,6 +147,7 @@ def record(
         prompt=prompt,
         tokens=tokens,
         served=served,
+        routing=routing,
         top_k=top_k,
         log=log,
         threads=threads,
@@ -147,7 +160,11 @@ def challenge(
     record: Annotated[Path, typer.Argument(metavar="REQ/record.assay", help="The public head of a record.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the challenge.")],
     scope: Annotated[
-        str, typer.Option(help="layers, or forward: from the tokens to the logits at some positions.")
+        str,
+        typer.Option(
+            help="layers; forward: from the tokens to the logits at some positions; encode: to the pooled "
+            "vector of an encoder."
+        ),
     ] = "layers",
     num_layers: Annotated[Optional[int], typer.Option(help="How many layers to draw.")] = None,  # noqa: UP045
     layers: Layers = None,
@@ -255,7 +272,7 @@ def statement(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the statement.")],
     proof: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE", help="Of a forward pass: the proof, for what it opens of the record."),
+        typer.Option(metavar="FILE", help="Of a forward pass or encoding: the proof, for what it opens."),
     ] = None,
     insecure_no_hiding: InsecureNoHiding = False,
     json: Json = False,
@@ -276,7 +293,9 @@ def verify(
     ] = False,
     tokens: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Token ids separated by commas, which a proven forward pass must be of."),
+        typer.Option(
+            help="Token ids separated by commas, which a proven forward pass or encoding must be of."
+        ),
     ] = None,
     require_served: Annotated[
         bool,
@@ -333,11 +352,12 @@ def inspect(
 
 @circuit_app.command("show")
 def circuit_show(
-    name: Annotated[str, typer.Argument(help="The architecture: gemma3.")],
-    dir: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="DIR", help="Of this registered model; default: the sizes of Gemma 3 270M."),
-    ] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A registered model, a config.json or its folder, or gemma3: Gemma 3 270M."
+        ),
+    ],
     layer: Annotated[int, typer.Option(min=0)] = 0,
     tokens: Length = 64,
     json: Json = False,
@@ -345,7 +365,39 @@ def circuit_show(
     """Print a layer's relations with their bounds, and counts of lookups and committed elements."""
     from assay.cli import circuits
 
-    circuits.show(name, dir, layer=layer, tokens=tokens, as_json=json)
+    circuits.show(name, layer=layer, tokens=tokens, as_json=json)
+
+
+@app.command("estimate")
+def estimate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A config.json or its folder, a registered model, a model file, or gemma3: Gemma 3 270M.",
+        ),
+    ],
+    tokens: Length = 64,
+    cores: Annotated[int, typer.Option(min=1, help="Cores to prove on.")] = 2,
+    batch: Annotated[int, typer.Option(min=1, help="Requests in one proof.")] = 1,
+    positions: Annotated[int, typer.Option(min=1, help="Positions whose logits are proven.")] = 8,
+    served: Annotated[bool, typer.Option(help="Distances of served logits, not the logits alone.")] = True,
+    storage: Annotated[str, typer.Option(help="stored (codewords on disk) or recompute.")] = "recompute",
+    json: Json = False,
+) -> None:
+    """Say what registering a model, recording, proving and verifying a forward pass of it will take."""
+    from assay.cli import estimating
+
+    estimating.run(
+        model,
+        tokens=tokens,
+        cores=cores,
+        requests=batch,
+        positions=positions,
+        served=served,
+        storage=storage,
+        as_json=json,
+    )
 
 
 @ledger_app.command("show")

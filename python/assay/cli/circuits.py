@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from assay import _core
 from assay.audit.header import check_length
-from assay.circuits import gemma3
-from assay.circuits.scales import ModelScales
+from assay.circuits.layer import build
 from assay.cli.main import say
+from assay.cli.named import named
 from assay.cli.output import emit, table
 from assay.errors import RequestError
 from assay.graph import Builder
 from assay.graph.summary import operations
+from assay.quantize.scales import typical_scales
 
-_EXAMPLE = "gemma3_270m.json"
 
-
-def show(name: str, dir: Path | None, *, layer: int, tokens: int, as_json: bool) -> None:
+def show(name: str, *, layer: int, tokens: int, as_json: bool) -> None:
     """`assay circuit show`."""
-    if name != "gemma3":
-        raise RequestError("unknown-architecture", f"there is no circuit {name!r}", hint="circuits: gemma3")
-    config, scales, source = _model(dir)
-    if layer >= config["num_layers"]:
-        raise RequestError(
-            "layer-out-of-range", f"layer {layer} is not one of 0 to {config['num_layers'] - 1}"
-        )
-    check_length(tokens, config["max_position"])
-    builder = gemma3.build(config, scales.layers[layer], layer, tokens)
+    model = named(name)
+    config, scales = model.config, model.scales or typical_scales(model.config)
+    if layer >= config.num_layers:
+        raise RequestError("layer-out-of-range", f"layer {layer} is not one of 0 to {config.num_layers - 1}")
+    check_length(tokens, config.max_position)
+    builder = build(config, scales.layers[layer], layer, tokens)
     circuit = _core.Circuit(builder.finish())
     relations = _relations(builder)
     payload = {
         "circuit": circuit.name,
         "digest": circuit.digest.hex(),
-        "model": source,
+        "model": model.what,
         "layer": layer,
         "tokens": tokens,
         "lookups": circuit.lookups,
@@ -53,17 +46,6 @@ def show(name: str, dir: Path | None, *, layer: int, tokens: int, as_json: bool)
         emit(True, payload, [])
         return
     _print(payload)
-
-
-def _model(dir: Path | None) -> tuple[dict[str, Any], ModelScales, str]:
-    """Configuration and scales: of a registered model, or of Gemma 3 270M as an example."""
-    if dir is not None:
-        from assay.public import PublicModel
-
-        public = PublicModel.load(dir / "public.assay" if dir.is_dir() else dir)
-        return dict(public.config), public.scales, str(dir)
-    example = json.loads((files("assay.cli") / _EXAMPLE).read_text())
-    return example["config"], ModelScales.from_dict(example["scales"]), "the sizes and scales of Gemma 3 270M"
 
 
 def _relations(b: Builder) -> list[dict[str, Any]]:

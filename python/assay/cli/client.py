@@ -51,8 +51,8 @@ def challenge(
         "nonce": asked.nonce.hex(),
         "record_root": asked.record.hash.hex(),
     }
-    how = "drawn" if asked.drawn else "named"
-    emit(as_json, payload, [f"{asked.described} ({how}): {out}"])
+    how = "" if not asked.asked else " (drawn)" if asked.drawn else " (named)"
+    emit(as_json, payload, [f"{asked.described}{how}: {out}"])
 
 
 def pin(

@@ -113,7 +113,8 @@ def _public(data: bytes) -> dict[str, Any]:
     values = public.to_dict()
     values["slots"] = len(values["slots"])
     values["parts"] = len(values["parts"])
-    values["scales"] = {"layers": len(public.scales.layers), "head": public.scales.head.to_dict()}
+    values["scales"]["layers"] = len(public.scales.layers)
+    del values["scales"]["weights"]
     return {"hash": public.hash, **values}
 
 

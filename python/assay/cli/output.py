@@ -28,7 +28,7 @@ def note(text: str) -> None:
 
 def amount(count: float) -> str:
     """Bytes for people."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
         if count >= size:
             return f"{count / size:.2f} {unit}"
     return f"{count:.0f} bytes"

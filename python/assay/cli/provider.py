@@ -94,6 +94,7 @@ def record(
     prompt: str | None,
     tokens: str | None,
     served: Path | None,
+    routing: Path | None,
     top_k: int | None,
     log: bool,
     threads: int,
@@ -103,12 +104,15 @@ def record(
     from assay import _core
     from assay.prove.folder import RegisteredModel
     from assay.prove.record import record as run
+    from assay.prove.routing import Routing
 
     ids = None if tokens is None else numbers(tokens, "tokens")
     logging = _logging(served, top_k, log)
+    routed = None if routing is None else Routing.load(routing)
     _core.set_threads(threads)
+    model = RegisteredModel(dir)
     with progress() as report:
-        recording = run(RegisteredModel(dir), out, prompt=prompt, tokens=ids, log=logging, progress=report)
+        recording = run(model, out, prompt=prompt, tokens=ids, log=logging, routing=routed, progress=report)
     head = recording.header
     payload = {
         "record": str(out / "record.assay"),
@@ -116,16 +120,17 @@ def record(
         "request": head.request.hex(),
         "tokens": head.tokens,
         "log": None if head.log is None else {"top_k": head.log.top_k, "served": head.log.served},
+        "routing": routed is not None,
     }
     lines = [f"recorded {head.tokens} tokens in {out}", f"record root {head.hash.hex()}"]
-    if head.log is None:
+    if head.log is None and not model.public.encodes:
         lines.append("without a log: forward passes cannot be asked for")
     emit(as_json, payload, lines)
 
 
 def _logging(served: Path | None, top_k: int | None, log: bool) -> Logging | None:
     """What to log, of the options."""
-    from assay.prove.log import Logging
+    from assay.prove.log import DEFAULT, Logging
     from assay.prove.served import Served
 
     if not log:
@@ -133,7 +138,7 @@ def _logging(served: Path | None, top_k: int | None, log: bool) -> Logging | Non
             raise RequestError("bad-log", "--no-log excludes --served and --top-k")
         return None
     if served is None:
-        return Logging() if top_k is None else Logging(top_k=top_k)
+        return DEFAULT if top_k is None else Logging(top_k=top_k)
     found = Served.load(served)
     if top_k not in (None, found.ids.shape[1]):
         raise RequestError("bad-log", f"{served} has {found.ids.shape[1]} ids a position, not {top_k}")

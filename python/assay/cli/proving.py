@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from assay.prove.prover import Proof
     from assay.verify import Verified
 
-_RESIDUAL = "residual_out.saturated"
-_EMBEDDING = "embedding.saturated"
+_STREAM = tuple(
+    f"{name}.saturated" for name in ("residual_out", "output_norm", "embedding", "embedding_norm")
+)
 
 
 def prove(
@@ -105,5 +106,5 @@ def _clamped(verified: Verified) -> Iterator[tuple[str, int]]:
         else:
             segments = statement.saturated
         for name, totals in segments.items():
-            if count := totals.get(_RESIDUAL, 0) + totals.get(_EMBEDDING, 0):
+            if count := sum(totals.get(clamp, 0) for clamp in _STREAM):
                 yield name, count

@@ -6,24 +6,37 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from assay.verify import ForwardStatement, LayerStatement, VerifiedMember
+    from assay.verify import (
+        EncodeStatement,
+        ForwardStatement,
+        LayerStatement,
+        RoutingDistance,
+        VerifiedMember,
+    )
 
 _MOST_SHOWN = 4  # ids of a position, tokens
 
 
 def member_lines(member: VerifiedMember) -> Iterator[str]:
     """One member of a batch: its record, and what was proven about it."""
-    from assay.verify import LayerStatement
+    from assay.verify import EncodeStatement, LayerStatement
 
     yield f"  record root {member.record_root.hex()}"
     for statement in member.statements:
-        yield from _layer(statement) if isinstance(statement, LayerStatement) else _forward(statement)
+        if isinstance(statement, LayerStatement):
+            yield from _layer(statement)
+        elif isinstance(statement, EncodeStatement):
+            yield from _encode(statement)
+        else:
+            yield from _forward(statement)
 
 
 def _layer(statement: LayerStatement) -> Iterator[str]:
     saturated = sum(statement.saturated.values())
     note = f", {saturated} cells saturated" if saturated else ""
     yield f"    layer {statement.layer} over {statement.tokens} tokens{note}"
+    if statement.routing_distance is not None:
+        yield from _routed({f"layer {statement.layer}": statement.routing_distance})
 
 
 def _forward(statement: ForwardStatement) -> Iterator[str]:
@@ -39,8 +52,25 @@ def _forward(statement: ForwardStatement) -> Iterator[str]:
                 f"    position {position}: served logits of {_listed(ids)}: total variation "
                 f"{float(d.tv):.6f}, top-{len(ids)} distance at most {float(d.top_k):.4f}"
             )
-    for name, totals in statement.saturated.items():
+    yield from _saturated(statement.saturated)
+    yield from _routed(statement.routing_distances)
+
+
+def _encode(statement: EncodeStatement) -> Iterator[str]:
+    yield f"    encoding of {len(statement.tokens)} tokens: {_listed(statement.tokens)}"
+    yield f"    its vector, of length one: {_listed([f'{x:.4f}' for x in statement.embedding])}"
+    yield from _saturated(statement.saturated)
+
+
+def _saturated(segments: dict[str, dict[str, int]]) -> Iterator[str]:
+    for name, totals in segments.items():
         yield f"    {name}: {sum(totals.values())} cells saturated"
+
+
+def _routed(distances: dict[str, RoutingDistance]) -> Iterator[str]:
+    for name, distance in distances.items():
+        how = f"at most {distance.logits:.6g}" if distance.raw else "0"
+        yield f"    {name}: routing distance {how}"
 
 
 def _listed(items: tuple[object, ...] | list[str]) -> str:

@@ -7,7 +7,7 @@ every integer identity follows from its field identity and returns the canonical
 from assay.graph.builder import Accumulator, Builder, Limb
 from assay.graph.encoding import digest
 from assay.graph.errors import CircuitError
-from assay.graph.expression import FULL, Domain, Operand, Poly, PublicTable, Ragged, Wire, term
+from assay.graph.expression import FULL, Domain, Operand, Poly, PublicTable, Ragged, Wire, is_part, term
 from assay.graph.interval import Interval
 from assay.graph.records import CellType, Source, Table
 
@@ -28,5 +28,6 @@ __all__ = [
     "Table",
     "Wire",
     "digest",
+    "is_part",
     "term",
 ]

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from assay.graph.errors import CircuitError
 from assay.graph.expression import MAX_DEGREE, Domain, Map, Monomial, Operand, Poly, Wire
@@ -72,22 +72,21 @@ class Bounds:
     def monomial(self, m: Monomial) -> Interval:
         """Interval of a monomial: the tightest of plain arithmetic and each applicable fact."""
         best = _product(m.operands)
-        if len(m.operands) < self._fewest:
-            return best.scaled(m.coefficient)
-        keys = [o.key for o in m.operands]
-        for wanted, fact in chain.from_iterable(self._facts.get(k, ()) for k in set(keys)):
-            if all(keys.count(k) >= n for k, n in wanted.items()):
-                best = best.meet(fact.bounds * _product(_without(m.operands, wanted)))
+        if len(m.operands) >= self._fewest:
+            keys = [o.key for o in m.operands]
+            for wanted, fact in chain.from_iterable(self._facts.get(k, ()) for k in set(keys)):
+                if all(keys.count(k) >= n for k, n in wanted.items()):
+                    best = best.meet(fact.bounds * _product(_without(m.operands, wanted)))
         return best.scaled(m.coefficient)
 
     def poly(self, p: Poly) -> Interval:
         """Interval of a polynomial."""
-        return Interval.total(self.monomial(m) for m in p.monomials)
+        return Interval.total(map(self.monomial, p.monomials))
 
     def sides(self, p: Poly) -> Sides:
         """The two sides of P = 0, by the sign of the coefficients."""
-        left = Interval.total(self.monomial(m) for m in p.monomials if m.coefficient > 0)
-        right = Interval.total(self.monomial(m) for m in p.monomials if m.coefficient < 0)
+        left = Interval.total([self.monomial(m) for m in p.monomials if m.coefficient > 0])
+        right = Interval.total([self.monomial(m) for m in p.monomials if m.coefficient < 0])
         return Sides(left, right.scaled(-1))
 
 
@@ -124,32 +123,37 @@ def require_closed(name: str, sides: Sides) -> None:
 # ---- which tensors are established ----
 
 
+Occurrence: TypeAlias = tuple[int, int, Monomial]
+"""A tensor in a monomial: its coefficient there, the tensor, the monomial."""
+
+
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """`poly` lies in `values` on each cell of `domain` (a zero-check: values = [0, 0])."""
+    """`poly` lies in `values` on each cell of `domain` (a zero-check: values = [0, 0]).
+
+    `reads` has every place where it reads a tensor; `inputs` are the tensors that must be established before
+    it can define one.
+    """
 
     name: str
     domain: Domain
     poly: Poly
     values: Interval
-
-    def tensors(self) -> list[Occurrence]:
-        """Every place where it reads a tensor."""
-        return [
-            Occurrence(m.coefficient * c, tensor, m)
-            for m in self.poly.monomials
-            for operand in m.operands
-            if operand.wire is not None
-            for c, tensor in operand.wire.terms
-        ]
+    inputs: frozenset[int]
+    reads: list[Occurrence]
 
 
-class Occurrence(NamedTuple):
-    """A tensor in a monomial, and its coefficient there."""
-
-    coefficient: int
-    tensor: int
-    monomial: Monomial
+def _equation(
+    name: str, domain: Domain, poly: Poly, values: Interval, inputs: frozenset[int] = frozenset()
+) -> Equation:
+    reads = [
+        (m.coefficient * c, tensor, m)
+        for m in poly.monomials
+        for operand in m.operands
+        if operand.wire is not None
+        for c, tensor in operand.wire.terms
+    ]
+    return Equation(name, domain, poly, values, inputs, reads)
 
 
 def equations(
@@ -159,23 +163,23 @@ def equations(
     row_sums: Sequence[RowSum],
     lookups: Sequence[Lookup],
     tables: Sequence[Table],
-) -> Iterator[tuple[Equation, frozenset[int]]]:
-    """Each relation as an equation, with the tensors that must be established before it can define one."""
+) -> Iterator[Equation]:
+    """Each relation as an equation, or as several."""
     zero = Interval.point(0)
     for z in zero_checks:
         for p in z.polys:
-            yield Equation(z.name, z.domain, p, zero), frozenset()
+            yield _equation(z.name, z.domain, p, zero)
     for linear in linears:
-        yield Equation(linear.name, linear.domain, linear.poly, zero), frozenset()
+        yield _equation(linear.name, linear.domain, linear.poly, zero)
     for e in einsums:
-        inputs = frozenset(t for w in (e.x, e.y) for _, t in w.terms)
-        yield Equation(e.name, e.out.domain, Poly.of(e.out), e.bounds), inputs
+        inputs = frozenset(t for w in e.inputs for _, t in w.terms)
+        yield _equation(e.name, e.out.domain, Poly.of(e.out), e.bounds, inputs)
     for r in row_sums:
         inputs = frozenset(t for _, t in r.x.terms)
-        yield Equation(r.name, r.out.domain, Poly.of(r.out), row_sum_bounds(r.x)), inputs
+        yield _equation(r.name, r.out.domain, Poly.of(r.out), row_sum_bounds(r.x), inputs)
     for lookup in lookups:
-        for k, column in enumerate(lookup.columns):
-            yield Equation(lookup.name, lookup.domain, column, tables[lookup.table].spans[k]), frozenset()
+        for column, span in zip(lookup.columns, tables[lookup.table].spans, strict=True):
+            yield _equation(lookup.name, lookup.domain, column, span)
 
 
 def row_sum_bounds(x: Wire) -> Interval:
@@ -214,25 +218,25 @@ def _definition(
 def require_established(
     tensors: Sequence[Tensor],
     given: set[int],
-    relations: Sequence[tuple[Equation, frozenset[int]]],
+    relations: Sequence[Equation],
     bounds: Bounds,
 ) -> None:
     """Raises unless the declared bounds of every tensor follow; `given`: weights and tensors with a fact."""
     known = set(given)
-    waiting = [(equation, inputs, equation.tensors()) for equation, inputs in relations]
+    waiting = [(equation, equation.reads) for equation in relations]
     progress = True
     while progress:
         before = len(known)
         still = []
-        for equation, inputs, occurrences in waiting:
-            unknown = [o for o in occurrences if o.tensor not in known]
-            if len(unknown) == 1 and inputs <= known:
-                found = _definition(equation, unknown[0], tensors, bounds)
-                if found is not None and found in tensors[unknown[0].tensor].bounds:
-                    known.add(unknown[0].tensor)
+        for equation, reads in waiting:
+            unknown = [read for read in reads if read[1] not in known]
+            if len(unknown) == 1 and equation.inputs <= known:
+                found, tensor = _definition(equation, unknown[0], tensors, bounds), unknown[0][1]
+                if found is not None and found in tensors[tensor].bounds:
+                    known.add(tensor)
                     continue
             if unknown:
-                still.append((equation, inputs, unknown))
+                still.append((equation, unknown))
         waiting, progress = still, len(known) > before
     missing = [t.name for i, t in enumerate(tensors) if i not in known]
     if missing:
@@ -244,17 +248,17 @@ def require_established(
 def require_readers(
     tensors: Sequence[Tensor],
     facts: Sequence[tuple[int, str, str]],
-    relations: Sequence[tuple[Equation, frozenset[int]]],
+    relations: Sequence[Equation],
     public: Sequence[tuple[str, Wire]],
 ) -> None:
     """Raises unless the tensor of each (tensor, fact, relation) is read by that relation and by no other."""
     readers: dict[int, set[str]] = {tensor: set() for tensor, _, _ in facts}
-    for equation, inputs in relations:
-        for tensor in inputs | {o.tensor for o in equation.tensors()}:
-            readers.setdefault(tensor, set()).add(equation.name)
+    for equation in relations:
+        for tensor in equation.inputs.union([tensor for _, tensor, _ in equation.reads]) & readers.keys():
+            readers[tensor].add(equation.name)
     for name, wire in public:
-        for _, tensor in wire.terms:
-            readers.setdefault(tensor, set()).add(name)
+        for tensor in {tensor for _, tensor in wire.terms} & readers.keys():
+            readers[tensor].add(name)
     for tensor, fact, only in facts:
         if readers[tensor] != {only}:
             found = ", ".join(map(repr, sorted(readers[tensor]))) or "nothing"

@@ -91,6 +91,7 @@ class Accumulator:
     x: Wire | None = None
     y: Wire | None = None
     honest: Interval | None = None
+    selection: Wire | None = None
 
     @property
     def expected(self) -> Interval:
@@ -313,6 +314,22 @@ class Builder:
             total = Interval(0, total.hi)
         return Accumulator(Domain(1, x.rows), total, None, EinsumKind.ROW_DOT, 1, 1, x, y)
 
+    def product_selected(self, selection: Wire, x: Wire, y: Wire, *, most: int | None = None) -> Accumulator:
+        """out[i, j] = sum_g selection[i, g] sum_k x[i mod x.rows, k] * y[g J + j, k], J = y.rows / groups.
+
+        selection [rows, groups] has no negative entry. What a row of it adds up to is `most` at most, where
+        the caller has argued for that.
+        """
+        s, groups = selection, selection.cols
+        fit = s.rows % x.rows == 0 and y.rows % groups == 0 and x.cols == y.cols
+        if not fit or {w.ragged for w in (s, x, y)} != {FULL} or s.bounds.lo < 0:
+            shapes = [(w.rows, w.cols) for w in (s, x, y)]
+            raise CircuitError("circuit-shape", "product of {} with {} and {}^T".format(*shapes))
+        limit = groups * s.bounds.hi if most is None else most
+        total = _inner(x, y) * Interval(0, limit)
+        d = Domain(s.rows, y.rows // groups)
+        return Accumulator(d, total, None, EinsumKind.SELECT_NT, groups, 1, x, y, selection=s)
+
     # ---- relations with their witness ----
 
     def decompose(self, name: str, value: Accumulator, constant: int, limbs: Sequence[Limb]) -> list[Wire]:
@@ -328,10 +345,17 @@ class Builder:
         self._fill(StepKind.DECOMPOSE, value, constant, parts, tuple(limb.bits for limb in limbs))
         return parts
 
-    def commit(self, name: str, value: Accumulator, *, constant: int = 0) -> Wire:
-        """Commits value + constant as a tensor; the relation defines it, so it needs no range check."""
+    def commit(
+        self, name: str, value: Accumulator, *, constant: int = 0, shape: tuple[int, int] | None = None
+    ) -> Wire:
+        """Commits value + constant as a tensor; the relation defines it, so it needs no range check.
+
+        The tensor is stored as `shape`, by default the value's own, and seen as the value's.
+        """
         d = value.domain
-        out = self.tensor(name, d.rows, d.cols, value.bounds.shifted(constant), ragged=d.ragged)
+        rows, cols = (d.rows, d.cols) if shape is None else shape
+        bounds = value.bounds.shifted(constant)
+        out = self.tensor(name, rows, cols, bounds, ragged=d.ragged).reshape(d.rows, d.cols)
         self._equate(name, value, out, constant)
         self._fill(StepKind.DECOMPOSE, value, constant, [out], (63,))
         return out
@@ -359,6 +383,7 @@ class Builder:
                 value.x,
                 value.y,
                 value.bounds,
+                value.selection,
             )
         )
 
@@ -393,6 +418,21 @@ class Builder:
         """Commits m[0, i] = max over the existing j of wire[i, j]; the caller adds relations to force it."""
         out = self.tensor(name, 1, domain.rows, wire.bounds)
         self.program.append(Step(StepKind.ROW_MAX, domain, _single(out), Poly.of(wire)))
+        return out
+
+    def top_k(self, name: str, wire: Wire, k: int, bounds: Interval, *, mark: bool) -> list[Wire]:
+        """Commits the k-th largest of each row [1, rows], in `bounds`; the caller adds relations.
+
+        With `mark` also where the k largest stand, one-hot rows [k rows, cols]: row m rows + i is of the m-th
+        largest of row i, of equal ones the first.
+        """
+        if not 1 <= k <= wire.cols or wire.ragged != FULL:
+            raise CircuitError("circuit-shape", f"the {k} largest of {wire.cols} cells")
+        out = [self.tensor(f"{name}.least", 1, wire.rows, bounds)]
+        if mark:
+            out.append(self.tensor(f"{name}.marks", k * wire.rows, wire.cols, Interval(0, 1)))
+        ids = tuple(t for w in out for t in _single(w))
+        self.program.append(Step(StepKind.TOP_K, wire.domain, ids, Poly.of(wire), constant=k))
         return out
 
     def row_sum(self, name: str, wire: Wire, *, into: Wire | None = None) -> Wire:
@@ -508,10 +548,12 @@ def _fits(operand: Operand, domain: Domain) -> bool:
         return operand.argument >= 1 and cols == domain.cols and (domain.rows - 1) // operand.argument < rows
     wire = operand.source_wire
     shape = (wire.rows, wire.cols)
-    if operand.map.indexed:
-        return wire.ragged == FULL == domain.ragged and _indexes(operand, domain)
+    if wire.split > 1 and (operand.map.indexed or domain.ragged != FULL):
+        return False
     if operand.map is Map.CELL:
         return shape == (domain.rows, domain.cols) and wire.ragged in (FULL, domain.ragged)
+    if operand.map.indexed:
+        return wire.ragged == FULL == domain.ragged and _indexes(operand, domain)
     if wire.ragged != FULL:
         return False
     if operand.map is Map.COL_XOR:

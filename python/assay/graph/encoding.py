@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from assay.graph.expression import Domain, IntArray, Operand, Poly, PublicTable, Wire, WireKey
+from assay.graph.expression import MAX_DEGREE, Domain, IntArray, Operand, Poly, PublicTable, Wire, WireKey
 from assay.graph.records import Einsum, Linear, Lookup, Output, RowSum, Step, Table, Tensor, Total, ZeroCheck
 
 if TYPE_CHECKING:
@@ -26,14 +26,17 @@ VERSION = 1
 
 T = TypeVar("T")
 
+_U16, _U32, _DOMAIN = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<IIBII")
+_MONOMIALS = [struct.Struct("<qB" + "BII" * operands) for operands in range(MAX_DEGREE + 1)]
+
 
 def _string(text: str) -> bytes:
     raw = text.encode()
-    return struct.pack("<H", len(raw)) + raw
+    return _U16.pack(len(raw)) + raw
 
 
 def _listed(items: Sequence[T], write: Callable[[T], bytes]) -> bytes:
-    return struct.pack("<I", len(items)) + b"".join(map(write, items))
+    return _U32.pack(len(items)) + b"".join(map(write, items))
 
 
 def _integers(values: IntArray) -> memoryview:
@@ -42,7 +45,7 @@ def _integers(values: IntArray) -> memoryview:
 
 def _domain(d: Domain) -> bytes:
     r = d.ragged
-    return struct.pack("<IIBII", d.rows, d.cols, int(r.causal), r.divisor, r.window)
+    return _DOMAIN.pack(d.rows, d.cols, r.causal, r.divisor, r.window)
 
 
 def _table(t: Table) -> list[bytes | memoryview]:
@@ -75,15 +78,15 @@ class _Encoder:
     def _id(self, wire: Wire) -> int:
         return self._b.wire_id(wire)
 
-    def _operand(self, o: Operand) -> bytes:
+    def _operand(self, o: Operand) -> tuple[int, int, int]:
         ident = self._id(o.wire) if o.wire is not None else o.public_table.id
-        return struct.pack("<BII", o.map, o.argument, ident)
+        return o.map, o.argument, ident
 
     def _poly(self, p: Poly) -> bytes:
-        out = [struct.pack("<H", len(p.monomials))]
+        out = [_U16.pack(len(p.monomials))]
         for m in p.monomials:
-            out.append(struct.pack("<qB", m.coefficient, len(m.operands)))
-            out.extend(map(self._operand, m.operands))
+            operands = chain.from_iterable(map(self._operand, m.operands))
+            out.append(_MONOMIALS[len(m.operands)].pack(m.coefficient, len(m.operands), *operands))
         return b"".join(out)
 
     def zero_check(self, z: ZeroCheck) -> bytes:
@@ -94,8 +97,8 @@ class _Encoder:
         return _string(r.name) + _domain(r.domain) + self._poly(r.poly)
 
     def einsum(self, e: Einsum) -> bytes:
-        ids = (self._id(e.out), self._id(e.x), self._id(e.y))
-        return _string(e.name) + struct.pack("<BIIIII", e.kind, e.groups, e.members, *ids)
+        ids = [self._id(w) for w in (e.out, *e.inputs)]
+        return _string(e.name) + struct.pack(f"<BII{len(ids)}I", e.kind, e.groups, e.members, *ids)
 
     def row_sum(self, r: RowSum) -> bytes:
         return _string(r.name) + struct.pack("<II", self._id(r.out), self._id(r.x))

@@ -21,6 +21,7 @@ from assay.graph.errors import CircuitError
 from assay.graph.interval import Interval
 
 BLOCK = 128
+LEAST_PART = 8
 MAX_DEGREE = 3
 _LARGEST_COEFFICIENT = (1 << 63) - 1
 
@@ -84,7 +85,7 @@ class Map(IntEnum):
     @property
     def indexed(self) -> bool:
         """Whether public indices say which cells are read."""
-        return self in (Map.GATHER, Map.PICK)
+        return self >= Map.GATHER
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,8 @@ class PublicTable:
 class Wire:
     """sum of coefficient * tensor, plus a constant, at each cell of [rows, cols].
 
-    `bounds` holds for each existing cell; `length`, where known, bounds the Euclidean length of each row.
+    `bounds` holds for each existing cell; `length`, where known, bounds the Euclidean length of each row. In
+    a split view `split` rows lie side by side in one row of its tensors.
     """
 
     rows: int
@@ -119,6 +121,7 @@ class Wire:
     bounds: Interval
     ragged: Ragged = FULL
     length: int | None = None
+    split: int = 1
 
     @property
     def key(self) -> WireKey:
@@ -130,16 +133,34 @@ class Wire:
         """The wire's existing cells."""
         return Domain(self.rows, self.cols, self.ragged)
 
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Rows and columns in which its cells are stored."""
+        return self.rows // self.split, self.cols * self.split
+
     def reshape(self, rows: int, cols: int) -> Wire:
-        """The same cells in row-major order under another shape; rows must be whole blocks in both."""
+        """The same cells in row-major order under another shape.
+
+        Rows are whole blocks in both, or a split view: rows of 8, 16, 32 or 64 cells that lie side by side in
+        the rows stored. What is stored can be seen again.
+        """
         if (rows, cols) == (self.rows, self.cols):
             return self
-        whole = self.cols % BLOCK == 0 and cols % BLOCK == 0 and not self.ragged.causal
-        if not whole or rows * cols != self.rows * self.cols:
+        split = self._parts(cols)
+        if split is None or self.ragged.causal or rows * cols != self.rows * self.cols:
             raise CircuitError(
                 "circuit-shape", f"[{self.rows}, {self.cols}] cannot be seen as [{rows}, {cols}]"
             )
-        return replace(self, rows=rows, cols=cols, length=self.length if cols < self.cols else None)
+        length = self.length if cols < self.cols else None
+        return replace(self, rows=rows, cols=cols, length=length, split=split)
+
+    def _parts(self, cols: int) -> int | None:
+        """How many rows of `cols` cells lie in a row stored; None if it cannot be seen so."""
+        line = self.stored[1]
+        if cols == line or cols % BLOCK == line % BLOCK == 0:
+            return 1
+        line = line if line % BLOCK else BLOCK  # rows of whole blocks are as good as their blocks
+        return line // cols if is_part(cols) and line % cols == 0 else None
 
     def bounded(self, bounds: Interval, *, length: int | None = None) -> Wire:
         """The same wire with bounds (and row length) that the caller has argued for."""
@@ -173,7 +194,8 @@ class Wire:
         """factor * wire + constant."""
         kept = tuple((factor * c, t) for c, t in self.terms) if factor else ()
         bounds = self.bounds.scaled(factor).shifted(constant)
-        return Wire(self.rows, self.cols, self.constant * factor + constant, kept, bounds, self.ragged)
+        constant += self.constant * factor
+        return replace(self, constant=constant, terms=kept, bounds=bounds, length=None)
 
     def __add__(self, other: Wire | int) -> Wire:
         return self._affine(1, other) if isinstance(other, int) else combination((self, other), (1, 1))
@@ -196,6 +218,11 @@ class Wire:
     __rmul__ = __mul__
 
 
+def is_part(cols: int) -> bool:
+    """Whether rows of so many cells can be those of a split view: a power of two from 8 to 64."""
+    return LEAST_PART <= cols < BLOCK and BLOCK % cols == 0
+
+
 def combination(wires: Sequence[Wire], factors: Sequence[int]) -> Wire:
     """sum of factor * wire, for wires of one shape."""
     first = wires[0]
@@ -207,6 +234,8 @@ def combination(wires: Sequence[Wire], factors: Sequence[int]) -> Wire:
             )
         if other.ragged != first.ragged:
             raise CircuitError("circuit-shape", "wires with different missing cells cannot be added")
+        if other.split != first.split:
+            raise CircuitError("circuit-shape", "a split view cannot be added to another view")
     constant, terms = 0, dict[int, int]()
     for wire, factor in zip(wires, factors, strict=True):
         constant += factor * wire.constant
@@ -214,7 +243,12 @@ def combination(wires: Sequence[Wire], factors: Sequence[int]) -> Wire:
             terms[tensor] = terms.get(tensor, 0) + factor * c
     kept = tuple((terms[t], t) for t in sorted(terms) if terms[t])
     bounds = Interval.total(w.bounds.scaled(f) for w, f in zip(wires, factors, strict=True))
-    return Wire(first.rows, first.cols, constant, kept, bounds, first.ragged)
+    return replace(first, constant=constant, terms=kept, bounds=bounds, length=None)
+
+
+def uniform(rows: int, cols: int, value: int) -> Wire:
+    """A wire of no tensor: one value in every cell."""
+    return Wire(rows, cols, value, (), Interval.point(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +324,7 @@ class Poly:
         if isinstance(value, Poly):
             return value
         if isinstance(value, Wire):
-            return Poly((Monomial(1, (value.cell(),)),))
+            return Poly((Monomial(1, (Operand(Map.CELL, 0, value, None),)),))
         if isinstance(value, Operand):
             return Poly((Monomial(1, (value,)),))
         return Poly((Monomial(value),) if value else ())
@@ -304,7 +338,8 @@ class Poly:
         return Poly(self.monomials + Poly.of(other).monomials)
 
     def __sub__(self, other: Factor) -> Poly:
-        return self + Poly.of(other) * -1
+        taken = Poly.of(other).monomials
+        return Poly(self.monomials + tuple([Monomial(-m.coefficient, m.operands) for m in taken]))
 
     def __mul__(self, other: Factor) -> Poly:
         out = [

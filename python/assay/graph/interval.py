@@ -21,7 +21,7 @@ class Interval:
     @property
     def magnitude(self) -> int:
         """max |v|."""
-        return max(abs(self.lo), abs(self.hi))
+        return max(-self.lo, self.hi)
 
     @property
     def signed_bits(self) -> int:

@@ -41,11 +41,12 @@ class Source(IntEnum):
 
 
 class EinsumKind(IntEnum):
-    """Shapes of a product; see Builder.product_nt, product_nn and row_dot."""
+    """Shapes of a product; see Builder.product_nt, product_nn, row_dot and product_selected."""
 
     NT = 0
     NN = 1
     ROW_DOT = 2
+    SELECT_NT = 3
 
 
 class StepKind(IntEnum):
@@ -60,6 +61,7 @@ class StepKind(IntEnum):
     INV_SQRT = 6
     QUOTIENT = 7
     RATIO = 8
+    TOP_K = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +169,12 @@ class Einsum:
     x: Wire
     y: Wire
     bounds: Interval
+    selection: Wire | None = None
+
+    @property
+    def inputs(self) -> tuple[Wire, ...]:
+        """The wires that `out` is a product of."""
+        return (self.x, self.y) if self.selection is None else (self.x, self.y, self.selection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,10 @@ class StoredTensor:
 
 
 class SafetensorsFile:
-    """A parsed header; tensors are read by slices of rows."""
+    """A parsed header; tensors are read by slices of rows. Of one that is ignored only the place counts."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, ignores: Callable[[str], bool] = lambda name: False) -> None:
+        self.path, self._ignores = path, ignores
         self.tensors: dict[str, StoredTensor] = {}
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -74,14 +75,16 @@ class SafetensorsFile:
             numbers = [*shape, begin, end]
         except (TypeError, KeyError, ValueError) as error:
             raise self._malformed(f"the entry of {name!r} lacks a type, shape or place") from error
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise self._malformed(f"the entry of {name!r} holds something other than sizes")
+        if self._ignores(name) and begin <= end:
+            return data_start + begin, data_start + end
         if dtype not in _ITEM_BYTES:
             raise ModelError(
                 "unsupported-quantization",
                 f"{self.path}: tensor {name!r} is stored as {dtype}, which is not covered",
                 hint="covered: F32, F16, BF16",
             )
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            raise self._malformed(f"the entry of {name!r} holds something other than sizes")
         if end - begin != math.prod(shape) * _ITEM_BYTES[dtype]:
             raise self._malformed(f"the size of {name!r} does not follow from its shape")
         self.tensors[name] = StoredTensor(tuple(shape), dtype, data_start + begin)

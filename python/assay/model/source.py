@@ -12,24 +12,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from assay.circuits.architecture import Architecture
 from assay.errors import ModelError, RequestError
-from assay.model.config import Gemma3Config
 from assay.model.tokenizer import Tokenizer
 
 FloatArray = npt.NDArray[np.float32]
 
 
 class SourceModel(ABC):
-    """A model file or folder, read lazily under canonical names (see `Gemma3Config.tensor_shapes`).
+    """A model file or folder, read lazily under canonical names (see `Architecture.tensor_shapes`).
 
     Projections are [out, in]; norm weights are the effective gain, whatever the file stores. A subclass
     checks names and shapes when it opens the file; values are checked when read, since that is when they are
     decoded.
     """
 
-    def __init__(self, path: Path, config: Gemma3Config) -> None:
+    def __init__(self, path: Path, config: Architecture) -> None:
         self.path: Path = path
-        self.config: Gemma3Config = config
+        self.config: Architecture = config
         self._shapes = config.tensor_shapes()
 
     @abstractmethod

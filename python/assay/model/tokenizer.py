@@ -181,6 +181,19 @@ class JsonTokenizer:
     def __init__(self, path: Path) -> None:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError("bad-tokenizer", f"{path} is not a tokenizer: {error}") from error
+        self._load(raw, str(path))
+
+    @classmethod
+    def of_rules(cls, rules: dict[str, Any]) -> JsonTokenizer:
+        """From the file's content."""
+        tokenizer = cls.__new__(cls)
+        tokenizer._load(rules, "the model's vocabulary")
+        return tokenizer
+
+    def _load(self, raw: dict[str, Any], where: str) -> None:
+        try:
             from tokenizers import Tokenizer as Backend
 
             self._backend: Any = Backend.from_str(json.dumps({**raw, "truncation": None, "padding": None}))
@@ -191,13 +204,13 @@ class JsonTokenizer:
                 hint="pip install 'assay[demo]'",
             ) from error
         except Exception as error:  # the backend raises bare Exception on a file that it does not understand
-            raise ModelError("bad-tokenizer", f"{path} is not a tokenizer: {error}") from error
-        self._rules = {key: value for key, value in raw.items() if key not in ("truncation", "padding")}
+            raise ModelError("bad-tokenizer", f"{where} is not a tokenizer: {error}") from error
+        self.rules: dict[str, Any] = {k: v for k, v in raw.items() if k not in ("truncation", "padding")}
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON of the file's rules."""
-        return _json_digest({"kind": "tokenizer.json", "rules": self._rules})
+        return _json_digest({"kind": "tokenizer.json", "rules": self.rules})
 
     def encode(self, text: str) -> list[int]:
         return [int(token) for token in self._backend.encode(text).ids]

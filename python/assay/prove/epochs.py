@@ -10,7 +10,6 @@ from typing import TypedDict
 from assay import _core
 from assay.epochs import refresh_statement, registration_statement
 from assay.errors import AssayError, InternalError, RequestError, StorageError
-from assay.layout import BLOCK
 from assay.proof import pack_proof
 from assay.prove.attempt import attempt
 from assay.prove.commit import Progress
@@ -24,7 +23,6 @@ from assay.storage import write_file
 from assay.trace import EpochState, Ledger
 from assay.verify.epochs import verify_refresh, verify_registration
 
-_PIECE_BYTES = 120
 RESERVED_PROOFS = 2
 """A refresh, and one that was lost: that a restored backup knows nothing of, or that could not go on."""
 _LOOKUP_SECONDS, _EQUAL_SECONDS = 240e-9, 40e-9  # a weight, on one thread
@@ -42,16 +40,11 @@ class _Numbers(TypedDict):
     reserve: int
 
 
-def proof_seconds(blocks: int, commit_seconds: float, *, registration: bool) -> float:
-    """About how long the proof about so many blocks of weights takes with the present threads."""
+def proof_seconds(weights: int, commit_seconds: float, *, registration: bool) -> float:
+    """About how long the proof about so many weights takes with the present threads."""
     each = _LOOKUP_SECONDS if registration else _EQUAL_SECONDS
     encode = commit_seconds * _ENCODE_SHARE * (1 if registration else 2)
-    return encode + blocks * BLOCK * each / _core.threads()
-
-
-def proof_memory(blocks: int) -> int:
-    """Bytes that the registration proof needs besides the mapped cells: for one segment of so many blocks."""
-    return (300 << 20) + blocks * BLOCK * _PIECE_BYTES
+    return encode + weights * each / _core.threads()
 
 
 def open_ledger(model: RegisteredModel) -> None:

@@ -1,30 +1,24 @@
 """What a proof takes, said before it begins; too little disk or memory is refused then.
 
-All coefficients are here. They were measured on Gemma 3 270M on two cores of an AMD EPYC with AVX2, and err
-to the safe side for memory and disk.
+The coefficients are those of `assay.cost`, fitted on measurements. Memory gets the largest error of points
+that the fit had not seen on top; disk follows from the statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assay import _core
+from assay.audit.challenge import ENCODE, LAYERS, Challenge
+from assay.circuits.catalogue import config_of
+from assay.cost.model import shipped
+from assay.cost.statement import Asked, Model
 from assay.errors import StorageError
-from assay.layout import BLOCK
+from assay.prove.folder import RegisteredModel
 from assay.prove.resources import free_disk, free_memory
-from assay.public import PublicModel
 from assay.statement import Statement
-
-_SECONDS_A_LOOKUP = 200e-9  # on one thread, as the others
-_SECONDS_A_CELL = 135e-9  # of the witness: evaluated, encoded, hashed, claimed
-_SECONDS_A_WEIGHT = 40e-9  # claimed, and encoded again for the columns
-_MEMORY = 500 << 20
-_MEMORY_A_LOOKUP = 90  # of the segment that has most
-_CODEWORDS = 512 << 20  # kept until the opening, `keep_codeword_bytes`
-_DISK_A_CELL = 4  # of the witness; with the leaves of each segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +38,32 @@ class Estimate:
         }
 
 
-def estimate_proof(statement: Statement, public: PublicModel, parts: Sequence[int]) -> Estimate:
-    """Of a statement that opens these parts of the weights."""
-    circuits = statement.circuits
-    cells, lookups = sum(c.witness_cells for c in circuits), sum(c.lookups for c in circuits)
-    opened = set(parts)
-    weights = sum(slot.blocks for slot in public.layout.slots if slot.part in opened) * BLOCK
-    work = cells * _SECONDS_A_CELL + lookups * _SECONDS_A_LOOKUP + weights * _SECONDS_A_WEIGHT
-    most = max(c.lookups for c in circuits)
-    codewords = cells * 8 * public.code.length >> public.code.log_columns
+def estimate_proof(statement: Statement, model: RegisteredModel) -> Estimate:
+    """Of a statement about requests to a registered model."""
+    public, cost = model.public, shipped()
+    counted = Model(config_of(public.config), public.code, public.scales)
+    counts = counted.counts(public.profile, *(_asked(member.challenge) for member in statement.members))
+    features = counts.features(stored=model.storage == "stored")
+    core = cost.prove(features)
     return Estimate(
-        seconds=work / _core.threads(),
-        memory_bytes=_MEMORY + min(codewords, _CODEWORDS) + most * _MEMORY_A_LOOKUP,
-        disk_bytes=cells * _DISK_A_CELL + len(circuits) * public.code.length * 32,
+        seconds=cost.seconds("prove", core, features, _core.threads()),
+        memory_bytes=round(cost.at_most("prove.memory", features)),
+        disk_bytes=counts.work_bytes,
+    )
+
+
+def _asked(challenge: Challenge) -> Asked:
+    record = challenge.record
+    if challenge.scope == LAYERS:
+        return Asked(tokens=record.tokens, layers=challenge.layers)
+    if challenge.scope == ENCODE:
+        return Asked(tokens=record.tokens, positions=0, served=False, ids=0)
+    assert record.log is not None, "a challenge to a record without a log is refused before"
+    return Asked(
+        tokens=record.tokens,
+        positions=len(challenge.positions),
+        served=record.log.served,
+        ids=record.log.top_k,
     )
 
 

@@ -175,12 +175,6 @@ class RegisteredModel:
         prefix = f"layers.{layer}."
         return {name: self.weight(name) for name in self._slots if name.startswith(prefix)}
 
-    def embeddings(self, tokens: list[int]) -> Cells:
-        """Rows of the embedding, [T, hidden padded]."""
-        pieces = [slot for name, slot in self._slots.items() if name.startswith("embedding.")]
-        step = pieces[0].rows
-        return np.stack([self.weight(pieces[t // step].name)[t % step] for t in tokens])
-
     def part_cells(self, part: int) -> Cells:
         """All cells of a part, mapped as long as somebody has them."""
         mapped = self._mapped.get(part)

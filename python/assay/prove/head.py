@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from assay import _core
 from assay.circuits import forward
+from assay.circuits.architecture import EMBEDDED
+from assay.circuits.catalogue import config_of
 from assay.circuits.head import head_input_ranged
 from assay.circuits.vocabulary import LogitScale, logits
 from assay.errors import InternalError
@@ -73,13 +75,13 @@ def _merged(parts: Sequence[tuple[Logits, Ids]], count: int) -> tuple[Logits, Id
 def _pieces(model: RegisteredModel, slab: Boundary) -> Iterator[tuple[int, Logits]]:
     """The first id and the logits [n, V_p] of each piece of the vocabulary, of rows of the last boundary."""
     public, name = model.public, f"boundary.{model.public.num_layers}"
-    normed = _evaluated(
-        _final(public, len(slab)), {name: slab, "final_norm": model.weight("final_norm")}, "head.input"
-    )
+    config = config_of(public.config)
+    given = {tensor: model.weight(tensor) for tensor in config.outside_shapes() if tensor not in EMBEDDED}
+    normed = _evaluated(_final(public, len(slab)), {name: slab, **given}, "head.input")
     first = 0
     for piece, rows in enumerate(embedding_rows(public)):
         circuit, tensor = _vocabulary(public, piece, len(slab))
-        weight = f"embedding.{piece}"
+        weight = f"{config.head}.{piece}"
         values = _evaluated(circuit, {"head.input": normed, weight: model.weight(weight)}, tensor)
         yield first, values[:, :rows].astype(np.int16, copy=False)
         first += rows
@@ -100,18 +102,17 @@ def _final(public: PublicModel, rows: int) -> _core.Circuit:
 
 def _vocabulary(public: PublicModel, piece: int, rows: int) -> tuple[_core.Circuit, str]:
     """(VOC.2) of a whole piece, and the name of its logits."""
-    scale = LogitScale(
-        public.scales.logits_shift, public.scales.head.logits, public.config.get("final_logit_softcapping")
-    )
-    return _logits(piece, rows, embedding_rows(public)[piece], public.config["hidden_size"], scale)
+    config = config_of(public.config)
+    scale = LogitScale(public.scales.logits_shift, public.scales.of_head.logits, config.logit_cap)
+    return _logits(f"{config.head}.{piece}", rows, embedding_rows(public)[piece], config.hidden_size, scale)
 
 
 @lru_cache(maxsize=64)
 def _logits(
-    piece: int, positions: int, rows: int, hidden: int, scale: LogitScale
+    piece: str, positions: int, rows: int, hidden: int, scale: LogitScale
 ) -> tuple[_core.Circuit, str]:
     b = Builder(f"logits.{piece}")
-    weight = b.weight(f"embedding.{piece}", rows, hidden)
+    weight = b.weight(piece, rows, hidden)
     x = logits(b, head_input_ranged(b, positions, hidden), weight, scale)
     ((_, tensor),) = x.terms
     return _core.Circuit(b.finish()), b.tensors[tensor].name

@@ -42,6 +42,8 @@ class Logging:
 
     def require(self, public: PublicModel, tokens: int) -> None:
         """Refuses what this model cannot log; before the layers are run."""
+        if public.encodes:
+            raise RequestError("bad-log", "an encoder has no logits to log", hint="leave out the log")
         vocabulary = public.config["vocab_size"]
         if self.served is not None:
             self.served.require(tokens, vocabulary)
@@ -49,6 +51,10 @@ class Logging:
             raise RequestError(
                 "bad-log", f"{self.top_k} ids a position; 1 to {min(MOST_IDS, vocabulary)} are possible"
             )
+
+
+DEFAULT = Logging()
+"""Of a model that has logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class Log:
         return LogHead(
             root=merkle.root(log_leaves(request, self.entries())),
             top_k=self.ids.shape[1],
-            fraction=public.scales.head.logits,
+            fraction=public.scales.of_head.logits,
             served=self.logits is not None,
         )
 
@@ -97,7 +103,7 @@ def make_log(
     """The log of a request whose last boundary this is."""
     salts = np.frombuffer(os.urandom(SALT_BYTES * len(boundary)), np.uint8).reshape(-1, SALT_BYTES)
     if asked.served is not None:
-        logits = asked.served.quantised(model.public.scales.head.logits)
+        logits = asked.served.quantised(model.public.scales.of_head.logits)
         return Log(asked.served.ids.astype(np.uint32), logits, salts)
     return Log(top_ids(model, boundary, asked.top_k, progress), None, salts)
 

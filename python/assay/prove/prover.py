@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assay import __version__, _core
-from assay.audit.challenge import FORWARD, Challenge
+from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.errors import ChallengeError, InternalError, RequestError, StorageError, VerificationError
 from assay.layout import boundary_layout
 from assay.proof import pack_proof
@@ -215,7 +215,7 @@ class _Job:
 
     def _statement(self) -> Statement:
         opened = [
-            recording.disclosure(challenge.positions) if challenge.scope == FORWARD else None
+            None if challenge.scope == LAYERS else recording.disclosure(challenge.positions)
             for recording, challenge in self.asked
         ]
         challenges = [challenge for _, challenge in self.asked]
@@ -229,11 +229,11 @@ class _Job:
     @property
     def recorded(self) -> list[Recording]:
         """The requests whose boundaries are opened, in order."""
-        return [recording for recording, challenge in self.asked if challenge.scope != FORWARD]
+        return [recording for recording, challenge in self.asked if challenge.scope == LAYERS]
 
     def estimate(self) -> Estimate:
         """Time, memory and disk."""
-        return estimate_proof(self.statement, self.model.public, self.charges[0].parts)
+        return estimate_proof(self.statement, self.model)
 
     def _charges(self, account: Account | None) -> list[Charge]:
         """What the proof opens: weights, and the boundaries around layers of each request."""
@@ -247,7 +247,7 @@ class _Job:
             parts=sorted(weights),
             queries=public.code.queries,
         )
-        return [first, *(self._boundary_charge(r, c) for r, c in self.asked if c.scope != FORWARD)]
+        return [first, *(self._boundary_charge(r, c) for r, c in self.asked if c.scope == LAYERS)]
 
     def _boundary_charge(self, recording: Recording, challenge: Challenge) -> Charge:
         public, header = self.model.public, recording.header
@@ -283,6 +283,7 @@ class _Job:
                 counter=tickets.counter,
                 on_columns=tickets.record,
                 advice=advised,
+                choices=self._choices(),
                 work=None if work is None else str(work),
                 progress=report,
                 **cheating,
@@ -306,6 +307,12 @@ class _Job:
                 "damaged-record", "the private files of the record do not belong to its public head"
             )
         return commitment
+
+    def _choices(self) -> list[dict[str, list[int]]]:
+        """The experts that were given when a member was recorded, for each segment."""
+        members = zip(self.asked, self.statement.members, strict=True)
+        pairs = [(recording.routing, s.layer) for (recording, _), member in members for s in member.segments]
+        return [{} if routing is None or not layer else routing.choices(layer[0]) for routing, layer in pairs]
 
     def _advice(self) -> list[Advice]:
         """What no program of a member's circuits computes: maximum and threshold of served logits."""
@@ -363,7 +370,7 @@ def _one_epoch(asked: Sequence[Asked]) -> bytes:
 def _weight_parts(model: RegisteredModel, challenge: Challenge) -> set[int]:
     """The parts of the weights that a member needs: of its layers, or all."""
     slots = model.public.layout.slots
-    if challenge.scope == FORWARD:
+    if challenge.scope != LAYERS:
         return {slot.part for slot in slots}
     layers = tuple(f"layers.{layer}." for layer in challenge.layers)
     return {slot.part for slot in slots if slot.name.startswith(layers)}

@@ -1,7 +1,8 @@
 """Recording: the exact model runs through all layers, and the boundaries are committed before any challenge.
 
 REQ/record.assay is public. REQ/private holds what proving needs: tokens, salt and key, the boundaries' cells,
-the leaf digests of their commitment, the ledger of its opened columns, the log of ids (`assay.prove.log`).
+the leaf digests of their commitment, the ledger of its opened columns, the log of ids (`assay.prove.log`),
+the experts that were given (`assay.prove.routing`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +30,18 @@ from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout, padded
 from assay.profiles import Code
 from assay.prove.commit import Progress
-from assay.prove.embedding import scaled_embedding
 from assay.prove.folder import Cells, RegisteredModel, map_file
-from assay.prove.log import Log, Logging, load_log, make_log
+from assay.prove.log import DEFAULT, Log, Logging, load_log, make_log
 from assay.prove.opening import Transient
+from assay.prove.routing import Routing
 from assay.prove.tokenizer import load_tokenizer
 from assay.public import PublicModel
-from assay.segments import circuit
+from assay.segments import built, circuit, embedding, embedding_weights
 from assay.storage import make_folder, read_file, storage_errors, write_file, writing
 from assay.trace import Ledger
 
 PRIVATE_VERSION = 1
 Boundaries = list[npt.NDArray[np.int32]]
-_TOP = Logging()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class Recording:
     """One request: its public head, and the private rest. Boundaries are [T, hidden padded to blocks].
 
     `account` counts the columns that are opened of the boundaries: the request's ledger, or, for a recording
-    that was never written, a count that ends with it.
+    that was never written, a count that ends with it. `routing` are the experts that the exact model was
+    forced to use; without, its own.
     """
 
     header: RecordHeader
@@ -59,9 +61,12 @@ class Recording:
     leaves: npt.NDArray[np.uint8]
     account: Path | Transient
     log: Log | None = None
+    routing: Routing | None = None
 
     def disclosure(self, positions: Sequence[int]) -> Disclosure:
-        """What a proof of the forward pass at these positions opens."""
+        """What a proof of the forward pass at these positions opens; without any, of the encoding."""
+        if not positions:
+            return Disclosure(tokens=self.tokens, salt=self.salt)
         assert self.log is not None, "a challenge to a record without a log is refused before"
         opened = self.log.opened(self.header.request, positions)
         return Disclosure(tokens=self.tokens, salt=self.salt, log=opened)
@@ -113,6 +118,10 @@ class RequestFolder:
     def log(self) -> Path:
         return self.private / "log.assay"
 
+    @property
+    def routing(self) -> Path:
+        return self.private / "routing.ids"
+
 
 def record(
     model: RegisteredModel,
@@ -121,20 +130,24 @@ def record(
     prompt: str | None = None,
     tokens: Sequence[int] | None = None,
     replaced: Mapping[str, Cells] | None = None,
-    log: Logging | None = _TOP,
+    log: Logging | None = DEFAULT,
+    routing: Routing | None = None,
     progress: Progress | None = None,
 ) -> Recording:
     """Records a request in the folder `out`, which must hold nothing but the rest of one that was cut off.
 
-    Without a `log` it can be asked for layers alone.
+    Without a `log` it can be asked for layers alone. Of an encoder none is made unless told to: then it is
+    refused. With a `routing` the exact model runs with these experts instead of its router's own.
     """
     if (prompt is None) == (tokens is None):
         raise RequestError("no-prompt", "give a prompt, or token ids: one of the two")
     folder = RequestFolder(out)
     if not folder.is_free():
         raise RequestError("request-exists", f"{out} is there already", hint="give another folder for --out")
+    if log is DEFAULT and model.public.encodes:
+        log = None
     ids = encode(model, prompt) if prompt is not None else list(tokens or ())
-    recording = record_tokens(model, ids, replaced=replaced, log=log, progress=progress)
+    recording = record_tokens(model, ids, replaced=replaced, log=log, routing=routing, progress=progress)
     _write(recording, folder, model.public.code)
     return replace(recording, account=folder.ledger)
 
@@ -155,13 +168,16 @@ def record_tokens(
     *,
     replaced: Mapping[str, Cells] | None = None,
     log: Logging | None = None,
+    routing: Routing | None = None,
     progress: Progress | None = None,
 ) -> Recording:
     """Records a request in memory; with `replaced` weights in place of registered ones, to show cheating."""
     check_tokens(model, tokens)
     if log is not None:
         log.require(model.public, len(tokens))
-    boundaries = run_layers(model, tokens, replaced or {}, progress)
+    if routing is not None:
+        routing.require(model.public, len(tokens))
+    boundaries = run_layers(model, tokens, replaced or {}, routing, progress)
     request, key, salt = os.urandom(16), os.urandom(32), os.urandom(SALT_BYTES)
     logged = None if log is None else make_log(model, boundaries[-1], log, progress)
     commitment = _boundary_commitment(model, len(tokens), boundaries, key)
@@ -189,6 +205,7 @@ def record_tokens(
         leaves=commitment.leaves(),
         account=Transient(model.public.code.random),
         log=logged,
+        routing=routing,
     )
 
 
@@ -209,25 +226,35 @@ def run_layers(
     model: RegisteredModel,
     tokens: Sequence[int],
     replaced: Mapping[str, Cells],
+    routing: Routing | None = None,
     progress: Progress | None = None,
 ) -> Boundaries:
-    """Boundaries 0 to L of the exact model."""
+    """Boundaries 0 to L of the exact model, with its own experts or those given."""
     public = model.public
-    fractions = public.scales.weight("embedding"), public.scales.boundary(0)
-    boundaries: Boundaries = [
-        scaled_embedding(model.embeddings(list(tokens)), public.config["hidden_size"], *fractions)
-    ]
+    boundaries: Boundaries = [_embedded(model, tokens)]
     for layer, relations in enumerate(_circuits(public, len(tokens))):
         weights = {**model.layer_weights(layer), **_of_layer(replaced, layer)}
         name = f"boundary.{layer + 1}"
+        choices = {} if routing is None else routing.choices(layer)
         try:
-            values = relations.evaluate({f"boundary.{layer}": boundaries[-1], **weights}, [name])
+            values = relations.evaluate({f"boundary.{layer}": boundaries[-1], **weights}, [name], choices)
         except _core.EvaluationError as error:
             raise InternalError("no-witness", f"layer {layer}, {error.args[0]}: {error.args[1]}") from error
         boundaries.append(values[name])
         if progress is not None:
             progress("layers", layer + 1, public.num_layers)
     return boundaries
+
+
+def _embedded(model: RegisteredModel, tokens: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Boundary 0."""
+    public = model.public
+    relations = _core.Circuit(built(partial(embedding, public, tuple(tokens))))
+    given = {name: model.weight(name) for name in embedding_weights(public)}
+    try:
+        return relations.evaluate(given, ["boundary.0"])["boundary.0"]
+    except _core.EvaluationError as error:
+        raise InternalError("no-witness", f"embedding, {error.args[0]}: {error.args[1]}") from error
 
 
 def _circuits(public: PublicModel, tokens: int) -> Iterator[_core.Circuit]:
@@ -266,6 +293,11 @@ def _write(recording: Recording, folder: RequestFolder, code: Code) -> None:
         "key": recording.key,
         "boundaries": cells_digest(recording.boundaries),
     }
+    if recording.routing is not None:
+        secrets["routing"] = recording.routing.digest
+        write_file(folder.routing, recording.routing.encoded, mode=0o600)
+    else:
+        folder.routing.unlink(missing_ok=True)
     data = framing.pack(Kind.PRIVATE, PRIVATE_VERSION, framing.encode(secrets))
     write_file(folder.secrets, data, mode=0o600)
     with storage_errors(folder.boundaries), writing(folder.boundaries, mode=0o600) as file:
@@ -330,7 +362,17 @@ def load_recording(path: Path, model: RegisteredModel) -> Recording:
         leaves=leaves,
         account=folder.ledger,
         log=None if header.log is None else load_log(folder.log, header, model.public),
+        routing=_routing(folder.routing, secrets["routing"], model.public, header.tokens),
     )
+
+
+def _routing(path: Path, digest: bytes | None, public: PublicModel, tokens: int) -> Routing | None:
+    if digest is None:
+        return None
+    try:
+        return Routing.stored(path, digest, public, tokens)
+    except RequestError as error:
+        raise RequestError("damaged-record", error.message) from error
 
 
 def _secrets(path: Path) -> dict[str, Any]:
@@ -338,7 +380,10 @@ def _secrets(path: Path) -> dict[str, Any]:
         data = read_file(path, HEADER_CAP, "private part of the record")
         (envelope,) = framing.unpack(data, Kind.PRIVATE, PRIVATE_VERSION, [HEADER_CAP])
         kinds: framing.Kinds = {"tokens": list, "salt": bytes, "key": bytes, "boundaries": bytes}
-        values = framing.fields(framing.decode(envelope), "secrets", kinds)
+        found = framing.decode(envelope)
+        if isinstance(found, dict) and "routing" in found:
+            kinds = {**kinds, "routing": bytes}
+        values = {"routing": None, **framing.fields(found, "secrets", kinds)}
         framing.sized(values["key"], 32, "key")
         framing.sized(values["salt"], SALT_BYTES, "salt")
         if not all(type(t) is int and 0 <= t < 1 << 32 for t in values["tokens"]):

@@ -18,6 +18,7 @@ import numpy as np
 
 from assay import _core
 from assay.errors import StorageError
+from assay.layout import BLOCK
 from assay.prove.commit import Committing, Progress
 from assay.prove.epochs import accept_restored, check_epoch, proof_seconds, prove_refresh
 from assay.prove.folder import RegisteredModel
@@ -148,8 +149,8 @@ class _Job:
 
     @property
     def _proof_seconds(self) -> float:
-        blocks = sum(slot.blocks for slot in self.public.layout.slots)
-        return proof_seconds(blocks, self._commit_seconds, registration=False)
+        weights = sum(slot.blocks for slot in self.public.layout.slots) * BLOCK
+        return proof_seconds(weights, self._commit_seconds, registration=False)
 
     def run(self) -> PublicModel:
         """Commits, proves, and publishes last; all of it again if what is there came from elsewhere."""

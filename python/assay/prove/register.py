@@ -20,13 +20,19 @@ import numpy as np
 
 from assay import _core
 from assay.circuits.scales import ModelScales
-from assay.epochs import DEGREE, require_provable
+from assay.cost.registration import (
+    column_bytes,
+    registration_counts,
+    registration_disk,
+    registration_memory,
+)
+from assay.epochs import require_provable
 from assay.errors import AssayError, RequestError, StorageError
-from assay.layout import BLOCK, Layout, Slot, chunks, weight_layout
+from assay.layout import BLOCK, Layout, Slot, weight_layout
 from assay.model import SourceModel
 from assay.profiles import Code, Profile, profile_named
 from assay.prove.commit import Committing, Progress
-from assay.prove.epochs import RESERVED_PROOFS, check_epoch, proof_memory, proof_seconds, prove_registration
+from assay.prove.epochs import RESERVED_PROOFS, check_epoch, proof_seconds, prove_registration
 from assay.prove.folder import Cells, Folder, RegisteredModel, map_file
 from assay.prove.resources import free_disk
 from assay.prove.tokenizer import tokenizer_bytes
@@ -174,30 +180,22 @@ class _Job:
 
     def estimates(self) -> tuple[Estimate, ...]:
         """Disk and time of both modes; the time is scaled from one batch of rows."""
-        rows = sum(self.layout.parts)
-        cells = sum(slot.blocks for slot in self.layout.slots) * BLOCK * 2
-        digests = (len(self.layout.parts) + 1) * self.code.length * 32
-        columns = rows * self.code.length * 8
-        proof = self.code.queries * rows * 8 + self.code.message * 8 * DEGREE
-        seconds = rows / 8 * self._batch_seconds()
-        pieces = chunks(self.layout)
-        largest = max(sum(slot.blocks for slot in piece) for piece in pieces)
-        blocks = sum(slot.blocks for slot in self.layout.slots)
-        memory, proving = proof_memory(largest), proof_seconds(blocks, seconds, registration=True)
+        counts = registration_counts(self.layout, self.code, self.profile)
+        seconds = sum(self.layout.parts) / 8 * self._batch_seconds()
+        memory = registration_memory(counts)
+        proving = proof_seconds(counts.weights, seconds, registration=True)
+        written = column_bytes(counts) / _DISK_BYTES_PER_SECOND
 
-        def estimate(storage: str, disk: int, seconds: float) -> Estimate:
+        def estimate(storage: str, more: float) -> Estimate:
             return Estimate(
                 storage=storage,
-                disk_bytes=disk,
+                disk_bytes=registration_disk(counts, stored=storage == "stored"),
                 memory_bytes=memory,
-                seconds=seconds + proving,
+                seconds=seconds + proving + more,
                 proof_seconds=proving,
             )
 
-        return (
-            estimate("recompute", cells + digests + proof, seconds),
-            estimate("stored", cells + digests + proof + columns, seconds + columns / _DISK_BYTES_PER_SECOND),
-        )
+        return estimate("recompute", 0), estimate("stored", written)
 
     def _batch_seconds(self) -> float:
         zeros = np.zeros(8 << self.code.log_columns, np.int16)
@@ -317,17 +315,18 @@ class _Job:
         return map_file(self.folder.cells(part), np.dtype("<i2"), sum(s.blocks for s in slots) * BLOCK)
 
     def _write_slot(self, file: BinaryIO, slot: Slot, scales: ModelScales) -> None:
-        if not slot.name.startswith("embedding."):
+        table = slot.name.partition(".")[0]
+        if table not in self.source.config.tables():
             values = quantize_weight(self.source, slot.name, scales, saturated=self.saturated)
             file.write(_padded(values, slot).tobytes())
             return
         first = sum(
-            s.rows for s in self.layout.slots if s.name.startswith("embedding.") and s.part < slot.part
+            s.rows for s in self.layout.slots if s.name.startswith(f"{table}.") and s.part < slot.part
         )
         for start in range(first, first + slot.rows, _SLAB):
             stop = min(start + _SLAB, first + slot.rows)
-            rows = self.source.rows("embedding", start, stop)
-            values = quantize_tensor("embedding", rows, scales.weight("embedding"), saturated=self.saturated)
+            rows = self.source.rows(table, start, stop)
+            values = quantize_tensor(table, rows, scales.weight(table), saturated=self.saturated)
             file.write(_padded(values, slot).tobytes())
 
     def _finish(self, scales: ModelScales, root: bytes) -> PublicModel:

@@ -16,8 +16,9 @@ _KIND = "sentencepiece-bpe"
 def tokenizer_bytes(source: SourceModel) -> bytes:
     """What `load_tokenizer` reads again."""
     tokenizer = source.tokenizer
-    if not isinstance(tokenizer, SentencePieceTokenizer):
-        return (source.path / "tokenizer.json").read_bytes()
+    if isinstance(tokenizer, JsonTokenizer):
+        return json.dumps(tokenizer.rules).encode()
+    assert isinstance(tokenizer, SentencePieceTokenizer), "there are two kinds of tokenizers"
     fields: dict[str, Any] = {
         "kind": _KIND,
         "pieces": tokenizer.pieces,

@@ -27,20 +27,21 @@ def calibrate(source: SourceModel, texts: Sequence[str] | None = None) -> ModelS
 def site_maxima(source: SourceModel, texts: Sequence[str] | None = None) -> dict[str, float]:
     """Largest magnitude at every site of the float model, by name, over all texts.
 
-    `gate_proj.above` is the largest value of gate_proj.out: its activation is as good as 0 below 0.
+    `x.above` is the largest value of x.out: an activation is as good as 0 below 0.
     """
     maxima: dict[str, float] = {}
 
     def observe(site: str, values: FloatArray) -> None:
         maxima[site] = max(maxima.get(site, 0.0), largest_magnitude(site, values))
-        if site.endswith(".gate_proj.out"):
+        if site.endswith(".out"):
             above = site.removesuffix("out") + "above"
             maxima[above] = max(maxima.get(above, 0.0), float(values.max(initial=0.0)))
 
     model = FloatModel(source)
     for text in calibration() if texts is None else texts:
         last = model.forward(source.encode(text), observer=observe)[-1]
-        model.observe_head(last, observe)
+        if not source.config.encodes:
+            model.observe_head(last, observe)
     return maxima
 
 

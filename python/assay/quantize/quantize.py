@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from assay.circuits.scales import NORMS, ModelScales
+from assay.circuits.scales import ModelScales, is_gain
 from assay.errors import QuantizationError
 from assay.model.source import FloatArray, SourceModel
 
@@ -39,15 +39,10 @@ def fold_gain(values: FloatArray) -> npt.NDArray[np.float64]:
     return gain * math.sqrt(gain.shape[1])
 
 
-def is_norm(name: str) -> bool:
-    """Whether a canonical tensor name is that of a norm's gain."""
-    return name.rpartition(".")[2] in (*NORMS, "final_norm")
-
-
 def quantize_weight(
     source: SourceModel, name: str, scales: ModelScales, *, saturated: Counter[str] | None = None
 ) -> npt.NDArray[np.int16]:
-    """A tensor of the model by its canonical name: [out, in], or [1, n] for a gain."""
+    """A tensor of the model by its canonical name: [out, in], or [1, n] for a gain or bias."""
     values = source.tensor(name)
-    folded = fold_gain(values) if is_norm(name) else values
+    folded = fold_gain(values) if is_gain(name) else np.atleast_2d(values)
     return quantize_tensor(name, folded, scales.weight(name), saturated=saturated)

@@ -2,63 +2,73 @@
 
 Statistics are the largest magnitudes at each site over the calibration texts, with a factor of two as
 headroom. Where a value is wide anyway its fraction follows from the circuit instead: every width that takes
-the same number of limbs costs the same, and the choices below spend the spare bits on precision.
+the same number of limbs costs the same, and the choices below spend the spare bits on precision. A layer's
+circuit is built over the longest context, each site's number is chosen when the circuit asks for it.
 
-| site | fraction bits |
+| what reads the value | fraction bits |
 | --- | --- |
-| boundary l | the residual stream, and what is added to it, in 26 signed bits; not increasing with l |
-| input_norm, pre_feedforward_norm | 24 signed bits; fewer so that gate and up round off one limb |
-| q_norm, k_norm | one limb for any gains |
-| q_proj, k_proj, o_proj, down_proj | what their norm can take (its squares stay below 2^62), see below |
+| a boundary, or a sum within a layer | what fits the stream and what is added to it; not increasing |
+| a linear layer, of a boundary that a norm gives | fewer so that its own output rounds off one limb |
+| a linear layer, of a norm | 24 signed bits; fewer so that what it feeds rounds off one limb |
+| rotary embedding, of a norm | one limb for any gains |
+| a norm, of a linear layer | what the norm can take (its squares stay below 2^62), see below |
 | scores | 16 signed bits |
-| v_proj, up_proj | 18 signed bits |
-| gate_proj | 12, 11, ...: the table of GELU ends at 8, 24, 56, ..., half as much beyond calibrated gates |
+| attention, rotary embedding or a product, of a linear layer | the bits of its clamp |
+| an activation | 12, 11, ...: its table ends at 8, 24, 56, ..., half as much beyond calibrated values |
 | logits | 16 signed bits |
-| final_norm | 20 signed bits, or fewer so that the remainder of the logits is one limb |
+| the head, of the final norm | 20 signed bits, or fewer so that the remainder of the logits is one limb |
 
 What feeds a norm takes whatever its accumulator can reach, without a clamp, where that leaves calibrated
-values 12 bits; else it is calibrated and clamped.
+values 12 bits; else it is calibrated and clamped. It has no more bits than leave 8 to the inverse root of a
+row's squares.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from assay.circuits.attention import SCORE_BITS, UNIT_BITS
-from assay.circuits.gated_mlp import BELOW, TABLE_BITS
-from assay.circuits.gemma3 import UP_BITS, VALUE_BITS, WIDE_BITS, addend_bits, fits_a_norm, square_bits
+from assay.circuits.activation import KINDS, TABLE_BITS
+from assay.circuits.architecture import ADDED, TURNED, Architecture
+from assay.circuits.attention import SCORE_BITS
 from assay.circuits.head import INPUT_BITS
+from assay.circuits.layer import relations
 from assay.circuits.limbs import WHOLE_BITS
-from assay.circuits.residual import BITS as RESIDUAL_BITS
-from assay.circuits.rms_norm import row_length
-from assay.circuits.rope import ANGLE_BITS
-from assay.circuits.scales import (
-    NORMS,
-    WEIGHTS,
-    HeadScales,
-    LayerScales,
-    ModelScales,
-    norm_shift,
-    root_bits,
-)
+from assay.circuits.relations import Fit, fits_a_norm, square_bits
+from assay.circuits.residual import stream_bits
+from assay.circuits.scales import HeadScales, LayerScales, ModelScales, is_gain, reaching
+from assay.circuits.softmax import LONGEST
 from assay.circuits.vocabulary import LOGIT_BITS
 from assay.errors import QuantizationError
-from assay.model.config import Gemma3Config
 
-__all__ = ["HEADROOM", "HeadScales", "LayerScales", "ModelScales", "derive_scales", "fraction_bits"]
+__all__ = [
+    "HEADROOM",
+    "HeadScales",
+    "LayerScales",
+    "ModelScales",
+    "derive_scales",
+    "fraction_bits",
+    "typical_scales",
+]
 
 HEADROOM = 2.0
 GATE_HEADROOM = 1.5
 WEIGHT_BITS = 16
-GATE_BITS = 12
 LARGEST_FRACTION = 30
+_BIAS_FRACTION = 18  # of a bias, at most
+_INPUT_FRACTION = 4  # of what a linear layer with a bias reads, at least
+_VALUE_BITS = 18
+_ADDED_BITS = 4  # that positions and token types may have more than the embedding
+_OPERAND_BITS = 15  # about what queries and keys are clamped to
 _NORMED_BITS = 24
 _TURNED_BITS = WHOLE_BITS  # of queries and keys: their products stay below 2^62
 _CLAMP_REACH = 14  # a clamped value may pass its width by a factor of 2^14: the rows of its table
+_TYPICAL_VALUE, _TYPICAL_WEIGHT, _TYPICAL_GAIN = 20.0, 0.5, 2.0  # largest magnitudes
 _CALIBRATED_BITS = 12  # what is worth a limb less than a clamp
+_INVERSE_BITS = 8  # of an inverse root, were all of a row as large as its largest; rows have more
 
 
 def fraction_bits(largest: float, bits: int, *, headroom: float = 1.0) -> int:
@@ -73,30 +83,97 @@ def fraction_bits(largest: float, bits: int, *, headroom: float = 1.0) -> int:
 
 
 def derive_scales(
-    config: Gemma3Config, statistics: Mapping[str, float], weight_max: Mapping[str, float]
+    config: Architecture, statistics: Mapping[str, float], weight_max: Mapping[str, float]
 ) -> ModelScales:
     """Scales of a model from largest magnitudes by site (`layers.3.scores`, `logits`) and by tensor name."""
     seen = _Statistics(statistics)
-    layers = [_Layer(config, seen, weight_max, layer) for layer in range(config.num_layers)]
-    boundaries = _boundaries(layers)
-    scales = tuple(
-        layer.scales(before, after)
-        for layer, before, after in zip(layers, boundaries, boundaries[1:], strict=False)
-    )
-    gain = _of(weight_max, "final_norm") * math.sqrt(config.hidden_size)
-    outside = {
-        "embedding": fraction_bits(_of(weight_max, "embedding"), WEIGHT_BITS),
-        "final_norm": fraction_bits(gain, WEIGHT_BITS),
-    }
-    return ModelScales(layers=scales, weights=outside, head=_head(config, seen, outside))
+    shapes = config.layer_shapes()
+    weights = [_weight_bits(shapes, weight_max, f"layers.{i}.") for i in range(config.num_layers)]
+    outside = _weight_bits({**config.tables(), **config.outside_shapes()}, weight_max, "")
+    most = _limits(config, seen, weights, _first_boundary(config, outside))
+    layers = []
+    for index, sites in enumerate(most):
+        fit = _Layer(seen, index, weights[index], sites)
+        relations(config, fit, index, _length(config))
+        layers.append(LayerScales(fit.sites, weights[index]))
+    head = None if config.encodes else _head(config, seen, outside)
+    return ModelScales(layers=tuple(layers), weights=outside, head=head)
 
 
-def _head(config: Gemma3Config, seen: _Statistics, weights: Mapping[str, int]) -> HeadScales:
+def typical_scales(config: Architecture) -> ModelScales:
+    """Scales of a model that nobody has calibrated; what its circuits cost hardly depends on them."""
+    weights = {n: _TYPICAL_GAIN if is_gain(n) else _TYPICAL_WEIGHT for n in config.tensor_shapes()}
+    return derive_scales(config, defaultdict(lambda: _TYPICAL_VALUE), weights)
+
+
+def _first_boundary(config: Architecture, weights: Mapping[str, int]) -> int:
+    """Most fraction bits of boundary 0."""
+    if "embedding_norm" not in weights:
+        return LARGEST_FRACTION
+    gain = reaching(weights["embedding_norm"], weights["embedding_norm_bias"])
+    return min(LARGEST_FRACTION, _normed(gain, stream_bits(config.hidden_size) + _CLAMP_REACH))
+
+
+def _limits(
+    config: Architecture, seen: _Statistics, weights: Sequence[Mapping[str, int]], first: int
+) -> list[dict[str, int]]:
+    """The most fraction bits of each layer's boundaries, not increasing, and of other sites of sums."""
+    bits = [first] * (config.num_layers + 1)
+    inner: list[dict[str, int]] = [{} for _ in range(config.num_layers)]
+
+    def sites(index: int) -> dict[str, int]:
+        return {**inner[index], "residual_in": bits[index], "residual_out": bits[index + 1]}
+
+    for index in range(config.num_layers):
+        while True:
+            try:
+                relations(config, _Layer(seen, index, weights[index], sites(index)), index, _length(config))
+                break
+            except _TooFineError as error:
+                if error.site in ("residual_in", "residual_out"):
+                    at = index + (error.site == "residual_out")
+                    bits[at:] = [min(b, error.most) for b in bits[at:]]
+                else:
+                    inner[index][error.site] = error.most
+    return [sites(index) for index in range(config.num_layers)]
+
+
+def _length(config: Architecture) -> int:
+    return min(config.max_position, LONGEST)
+
+
+def _weight_bits(
+    shapes: Mapping[str, tuple[int, ...]], weight_max: Mapping[str, float], prefix: str
+) -> dict[str, int]:
+    """Fraction bits of weights; of gain * sqrt(n) for a gain.
+
+    A bias has no more than the product that it is added to, of whatever the layer reads, and a gain no more
+    than its bias, whose rounding would hide what else it has.
+    """
+    out = {}
+    for name, shape in shapes.items():
+        factor = math.sqrt(shape[0]) if is_gain(name) else 1.0
+        out[name] = fraction_bits(_of(weight_max, prefix + name) * factor, WEIGHT_BITS)
+    for name in shapes:
+        bias = f"{name}_bias"
+        if bias in out:
+            out[bias] = min(out[bias], _BIAS_FRACTION)
+            if is_gain(name):
+                out[name] = min(out[name], out[bias])
+            else:
+                out[bias] = min(out[bias], out[name] + _INPUT_FRACTION)
+        if name in ADDED:
+            out[name] = min(out[name], out["embedding"] + _ADDED_BITS)
+    return out
+
+
+def _head(config: Architecture, seen: _Statistics, weights: Mapping[str, int]) -> HeadScales:
     """Both sites, as far as their shifts stay possible."""
-    logits, weight = seen.fit_site("logits", LOGIT_BITS), weights["embedding"]
+    logits, weight = seen.fit("logits", LOGIT_BITS), weights[config.head]
+    gain, bias = weights["final_norm"], weights.get("final_norm_bias")
     normed = min(
-        seen.fit_site("final_norm.out", INPUT_BITS),
-        _normed(weights["final_norm"], INPUT_BITS + _CLAMP_REACH),
+        seen.fit("final_norm.out", INPUT_BITS),
+        _normed(gain if bias is None else reaching(gain, bias), INPUT_BITS + _CLAMP_REACH),
         logits + WHOLE_BITS - weight,
     )
     least = _least_shift(config.hidden_size << (INPUT_BITS - 1 + 15), LOGIT_BITS)
@@ -104,9 +181,10 @@ def _head(config: Gemma3Config, seen: _Statistics, weights: Mapping[str, int]) -
 
 
 def _of(values: Mapping[str, float], name: str) -> float:
-    if name not in values:
-        raise QuantizationError("missing-statistics", f"no largest magnitude of {name}")
-    return values[name]
+    try:
+        return values[name]
+    except KeyError:
+        raise QuantizationError("missing-statistics", f"no largest magnitude of {name}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +193,11 @@ class _Statistics:
 
     values: Mapping[str, float]
 
-    def of(self, layer: int, site: str) -> float:
-        return _of(self.values, f"layers.{layer}.{site}")
+    def of(self, site: str) -> float:
+        return _of(self.values, site)
 
-    def fit(self, layer: int, site: str, bits: int, *, scale: float = 1.0) -> int:
-        return fraction_bits(self.of(layer, site) * scale, bits, headroom=HEADROOM)
-
-    def fit_site(self, site: str, bits: int) -> int:
-        return fraction_bits(_of(self.values, site), bits, headroom=HEADROOM)
-
-
-def _product_bound(length: int, inputs: int) -> int:
-    """|acc| of a linear layer on rows of this length: Cauchy-Schwarz with int16 weights."""
-    return length * (isqrt(inputs << 30) + 1)
+    def fit(self, site: str, bits: int, *, scale: float = 1.0) -> int:
+        return fraction_bits(self.of(site) * scale, bits, headroom=HEADROOM)
 
 
 def _normed(gain: int, bits: int) -> int:
@@ -135,137 +205,108 @@ def _normed(gain: int, bits: int) -> int:
     return gain + bits - WEIGHT_BITS
 
 
-def _norm_length(size: int, gain: int, out: int) -> int:
-    """Length of a norm's output row, as circuits.rms_norm has it."""
-    return row_length(size, root_bits(gain, out), norm_shift(gain, out))
-
-
 def _least_shift(bound: int, bits: int) -> int:
     """Least shift, at least 1, after which a clamp to `bits` has a table small enough."""
     return max(1, (bound - 1).bit_length() - bits - _CLAMP_REACH)
 
 
+class _TooFineError(Exception):
+    """A site has more fraction bits than what is added to it, or the sum, can have."""
+
+    def __init__(self, site: str, most: int) -> None:
+        super().__init__(site, most)
+        self.site, self.most = site, most
+
+
 class _Layer:
-    """Scales of one layer."""
+    """Scales of one layer, chosen when they are asked for; both `Scales` and `Fit` of assay.circuits."""
 
     def __init__(
-        self, config: Gemma3Config, seen: _Statistics, weight_max: Mapping[str, float], layer: int
+        self, seen: _Statistics, index: int, weights: Mapping[str, int], most: Mapping[str, int]
     ) -> None:
-        self.config, self.seen, self.index = config, seen, layer
-        self.weights = {name: self._weight(weight_max, name) for name in WEIGHTS}
+        self.seen, self.index, self.weights = seen, index, weights
+        self.sites: dict[str, int] = {}
+        self._most = most
 
-    def _weight(self, weight_max: Mapping[str, float], name: str) -> int:
-        size = self.config.layer_shapes()[name][0]
-        factor = math.sqrt(size) if name in NORMS else 1.0
-        largest = _of(weight_max, f"layers.{self.index}.{name}") * factor
-        return fraction_bits(largest, WEIGHT_BITS)
+    # ---- scales ----
 
-    def scales(self, residual_in: int, residual_out: int) -> LayerScales:
-        """All sites, given the boundaries."""
-        attention = self._attention()
-        return LayerScales(
-            residual_in=residual_in,
-            residual_out=residual_out,
-            **attention,
-            **self._feed_forward(),
-            weights=self.weights,
-        )
+    def site(self, name: str, fit: Callable[[Fit], int]) -> int:
+        if name not in self.sites:
+            found = fit(self)
+            self.sites[name] = min(found, self._most.get(name, found))
+        return self.sites[name]
 
-    def boundary(self) -> int:
-        """Most fraction bits of the boundary before this layer: the stream and both addends have to fit."""
-        first = addend_bits(self.config.hidden_size)
-        return min(
-            self._fit("residual_in", RESIDUAL_BITS),
-            self._fit("residual_mid", RESIDUAL_BITS),
-            self._fit("post_attention_norm.out", first),
-            _normed(self.weights["post_attention_norm"], first + _CLAMP_REACH),
-            _normed(self.weights["post_feedforward_norm"], WIDE_BITS + _CLAMP_REACH),
-        )
+    def limit(self, site: str, fraction: int, most: Callable[[Fit], int]) -> None:
+        if (limit := most(self)) < fraction:
+            raise _TooFineError(site, limit)
 
-    def last_boundary(self) -> int:
-        """The same of the boundary after this layer, if it is the last."""
-        return self._fit("residual_out", RESIDUAL_BITS)
+    # ---- fit ----
 
-    def _fit(self, site: str, bits: int, *, scale: float = 1.0) -> int:
-        return self.seen.fit(self.index, site, bits, scale=scale)
+    def stream(self, site: str) -> int:
+        return self._most[site]
 
-    def _linear(self, name: str, into: int, bound: int, bits: int) -> int:
-        """Fraction bits of a clamped linear layer: calibrated, as far as its shift stays possible."""
-        return min(self._fit(f"{name}.out", bits), into + self.weights[name] - _least_shift(bound, bits))
+    def normed(self, name: str, gain: int, feeds: Mapping[str, str]) -> int:
+        return min([_normed(gain, _NORMED_BITS), *(self.fed(*item) for item in feeds.items())])
 
-    def _normable(self, name: str, into: int, bound: int, row: int) -> int:
-        """Fraction bits of a linear layer whose output feeds a norm over `row` entries."""
+    def fed(self, name: str, reader: str) -> int:
+        return self._wanted(name, reader) + WHOLE_BITS - self.weights[name]
+
+    def turned(self, name: str, gain: int) -> int:
+        return _normed(gain, _TURNED_BITS)
+
+    def normable(self, name: str, fraction: int, bound: int, row: int, root: int) -> int:
         shift = max(1, bound.bit_length() - square_bits(row) - 1)
         while not fits_a_norm(bound, shift, row):
             shift += 1
-        free = into + self.weights[name] - shift
-        if self.seen.of(self.index, f"{name}.out") * 2.0**free >= 1 << _CALIBRATED_BITS:
-            return free
-        return self._linear(name, into, bound, square_bits(row))
+        largest = self.seen.of(self._name(f"{name}.out"))
+        width = max(root - _INVERSE_BITS - isqrt(row).bit_length(), _CALIBRATED_BITS)
+        kept = fraction_bits(largest, width + 1)
+        if largest * 2.0 ** (fraction - shift) >= 1 << _CALIBRATED_BITS:
+            return min(fraction - shift, kept)
+        return min(self.clamped(name, fraction, bound, square_bits(row)), kept)
 
-    def _attention(self) -> dict[str, int]:
-        config, w = self.config, self.weights
-        normed = _normed(w["input_norm"], _NORMED_BITS)
-        bound = self._bound("input_norm", normed)
-        q, k = (_normed(w[f"{name}_norm"], _TURNED_BITS) for name in "qk")
-        turned = [
-            _norm_length(config.head_dim, w[f"{name}_norm"], normed) * ((1 << ANGLE_BITS) + 1)
-            for name, normed in (("q", q), ("k", k))
-        ]
-        scores = self._scores(q + k + 2 * ANGLE_BITS, turned[0] * turned[1])
-        v = self._linear("v_proj", normed, bound, VALUE_BITS)
-        summed = config.num_heads * config.head_dim << (UNIT_BITS + 1 + VALUE_BITS - 1 + WEIGHT_BITS - 1)
-        return {
-            "input_norm": normed,
-            "q_proj": self._normable("q_proj", normed, bound, config.head_dim),
-            "k_proj": self._normable("k_proj", normed, bound, config.head_dim),
-            "v_proj": v,
-            "q_norm": q,
-            "k_norm": k,
-            "scores": scores,
-            "o_proj": self._normable("o_proj", v + UNIT_BITS, summed, config.hidden_size),
-        }
+    def clamped(self, name: str, fraction: int, bound: int, bits: int) -> int:
+        return min(self._fit(f"{name}.out", bits), fraction - _least_shift(bound, bits))
 
-    def _scores(self, fraction: int, bound: int) -> int:
-        """Fraction bits of scores, from products of `fraction`: calibrated, as far as a shift is possible."""
-        calibrated = self._fit("scores", SCORE_BITS, scale=math.sqrt(self.config.query_pre_attn_scalar))
+    def scores(self, fraction: int, bound: int, scalar: int) -> int:
+        calibrated = self._fit("scores", SCORE_BITS, scale=math.sqrt(scalar))
         least, most = _least_shift(bound, SCORE_BITS), max(1, bound.bit_length() - SCORE_BITS - 2)
         return fraction - min(max(fraction - calibrated, least), most)
 
-    def _bound(self, norm: str, out: int) -> int:
-        """|acc| of a linear layer after a norm over the hidden size."""
-        size = self.config.hidden_size
-        return _product_bound(_norm_length(size, self.weights[norm], out), size)
+    def gate(self, name: str, kind: str, fraction: int, bound: int) -> int:
+        return min(self._gate(name, kind), fraction - _least_shift(bound, TABLE_BITS))
 
-    def _feed_forward(self) -> dict[str, int]:
-        config, w = self.config, self.weights
-        gate = self._gate()
-        normed = min(
-            _normed(w["pre_feedforward_norm"], _NORMED_BITS),
-            gate + WHOLE_BITS - w["gate_proj"],
-            self._fit("up_proj.out", UP_BITS) + WHOLE_BITS - w["up_proj"],
-        )
-        bound = self._bound("pre_feedforward_norm", normed)
-        gate = min(gate, normed + w["gate_proj"] - _least_shift(bound, TABLE_BITS))
-        up = self._linear("up_proj", normed, bound, UP_BITS)
-        summed = config.intermediate_size << (TABLE_BITS + UP_BITS - 1 + WEIGHT_BITS - 1)
-        return {
-            "pre_feedforward_norm": normed,
-            "gate_proj": gate,
-            "up_proj": up,
-            "down_proj": self._normable("down_proj", gate + up, summed, config.hidden_size),
-        }
+    def addend(self, name: str, fraction: int, bound: int, bits: int) -> int:
+        return self.clamped(name, fraction, bound, bits)
 
-    def _gate(self) -> int:
-        """Most fraction bits, at most 12, with which the table of GELU ends beyond calibrated gates."""
-        largest = self.seen.of(self.index, "gate_proj.above") * GATE_HEADROOM
-        gate = GATE_BITS
-        while gate > 0 and largest > (1 << (TABLE_BITS - gate)) - BELOW:
+    def normed_addend(self, name: str, gain: int, bits: int, *, calibrated: bool) -> int:
+        widest = _normed(gain, bits + _CLAMP_REACH)
+        return min(widest, self._fit(f"{name}.out", bits)) if calibrated else widest
+
+    def sum(self, site: str, bits: int) -> int:
+        return self._fit(site, bits)
+
+    def reached(self, fraction: int, bound: int, bits: int) -> int:
+        return fraction - _least_shift(bound, bits)
+
+    # ---- parts ----
+
+    def _name(self, site: str) -> str:
+        return f"layers.{self.index}.{site}"
+
+    def _fit(self, site: str, bits: int, *, scale: float = 1.0) -> int:
+        return self.seen.fit(self._name(site), bits, scale=scale)
+
+    def _wanted(self, name: str, reader: str) -> int:
+        """Fraction bits of a linear layer whose input may have any."""
+        if reader in KINDS:
+            return self._gate(name, reader)
+        return self._fit(f"{name}.out", _OPERAND_BITS if reader == TURNED else _VALUE_BITS)
+
+    def _gate(self, name: str, kind: str) -> int:
+        """Most fraction bits with which the activation's table ends beyond calibrated values."""
+        largest = self.seen.of(self._name(f"{name}.above")) * GATE_HEADROOM
+        gate = KINDS[kind].most_fraction
+        while gate > 0 and largest > (1 << (TABLE_BITS - gate)) - KINDS[kind].below:
             gate -= 1
         return gate
-
-
-def _boundaries(layers: Sequence[_Layer]) -> list[int]:
-    """Fraction bits of boundaries 0 to L, not increasing."""
-    fits = [layer.boundary() for layer in layers] + [layers[-1].last_boundary()]
-    return [min(fits[: index + 1]) for index in range(len(fits))]

@@ -27,8 +27,8 @@ IntArray = npt.NDArray[Any]  # int64, or Python integers as objects
 T = TypeVar("T")
 
 CELL, ROW, COL, COL_XOR, PUBLIC, GATHER, PICK = range(7)
-NT, NN, ROW_DOT = range(3)
-DECOMPOSE, ASSIGN, TABLE_MAP, ROW_MAX, ROW_SUM, NORMALISE, INV_SQRT, QUOTIENT, RATIO = range(9)
+NT, NN, ROW_DOT, SELECT_NT = range(4)
+DECOMPOSE, ASSIGN, TABLE_MAP, ROW_MAX, ROW_SUM, NORMALISE, INV_SQRT, QUOTIENT, RATIO, TOP_K = range(10)
 WITNESS, WEIGHT, BOUNDARY = range(3)
 _CELL_BITS = (16, 32, 64)
 
@@ -101,6 +101,7 @@ class Einsum:
     out: int
     x: int
     y: int
+    selection: int | None = None  # of SELECT_NT
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ class _Reader:
 
     def einsum(self) -> Einsum:
         name = self.text()
-        return Einsum(name, *self.numbers("BIIIII"))
+        kind, groups, members, out, x, y = self.numbers("BIIIII")
+        selection = self.number("I") if kind == SELECT_NT else None
+        return Einsum(name, kind, groups, members, out, x, y, selection)
 
     def row_sum(self) -> tuple[str, int, int]:
         name = self.text()
@@ -318,12 +321,25 @@ class _Values:
         x, y = self.wire(e.x), self.wire(e.y)
         if e.kind == ROW_DOT:
             return _matmul(x[:, None, :], y[:, :, None]).reshape(1, -1)
+        if e.selection is not None:
+            return self._selected(self.wire(e.selection), x, y)
         a = x.reshape(-1, e.groups, e.members, x.shape[1]).transpose(1, 0, 2, 3)
         left = a.reshape(e.groups, -1, x.shape[1])
         order = (1, 2, 0) if e.kind == NT else (1, 0, 2)
         right = y.reshape(-1, e.groups, y.shape[1]).transpose(order)
         out = _matmul(left, right).reshape(e.groups, -1, e.members, right.shape[2])
         return out.transpose(1, 0, 2, 3).reshape(x.shape[0], right.shape[2])
+
+    def _selected(self, s: IntArray, x: IntArray, y: IntArray) -> IntArray:
+        """sum_g s[i, g] sum_k x[i mod rows of x, k] y[g J + j, k]."""
+        rows, groups = s.shape
+        stacked = y.reshape(groups, -1, y.shape[1])
+        parts: list[tuple[int, list[IntArray]]] = []
+        for g in range(groups):
+            if s[:, g].any():
+                product = _matmul(x, stacked[g].T)[np.arange(rows) % x.shape[0]]
+                parts.append((1, [s[:, g : g + 1], product]))
+        return _weighted_sum(parts, (rows, stacked.shape[1]))
 
 
 # ---- the witness program ----
@@ -366,6 +382,7 @@ class _Program:
             INV_SQRT: self._inverse_root,
             QUOTIENT: self._quotient,
             RATIO: self._ratio,
+            TOP_K: self._top_k,
         }[s.kind](s)
 
     def _store(self, index: int, values: IntArray) -> None:
@@ -430,6 +447,14 @@ class _Program:
         if min(divisors.flat) < 1:
             raise ValueError("a divisor below 1")
         self._store(s.tensors[0], self.values.poly(s.poly, s.domain).astype(object) // divisors)
+
+    def _top_k(self, s: Step) -> None:
+        """The k-th largest of each row, and rows that mark the k largest, of equal ones the first."""
+        values = self.values.poly(s.poly, s.domain)
+        order = np.argsort(-values, axis=1, kind="stable")[:, : s.constant]
+        self._store(s.tensors[0], np.take_along_axis(values, order[:, -1:], axis=1))
+        for tensor in s.tensors[1:]:
+            self._store(tensor, np.eye(s.domain.cols, dtype=np.int64)[order.T.reshape(-1)])
 
     def _map_wire(self, s: Step, function: Callable[[int], int]) -> None:
         values = [function(int(v)) for v in self.values.wire(s.index).reshape(-1)]

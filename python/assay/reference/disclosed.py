@@ -1,4 +1,4 @@
-"""What a proof of a forward pass opens of its record, against the commitments in the record's head.
+"""What a proof of a forward pass or an encoding opens of its record, against the commitments in its head.
 
     tokens      SHA-256("assay tokens 0", salt, each token as u32)
     log entry   leaf t of a tree of T leaves:  SHA-256(0x00, CBOR of [request, t, ids, logits or null, salt]),
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from assay import framing
-from assay.audit.challenge import FORWARD, Challenge
+from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.audit.log import LogEntry, LogHead, OpenedEntry
 from assay.disclosure import Disclosure
 from assay.errors import VerificationError
@@ -49,10 +49,11 @@ def _members(statement: dict[str, Any], asked: Sequence[Challenge]) -> list[dict
 
 
 def _opened(member: dict[str, Any], asked: Challenge, vocabulary: int) -> Disclosure | None:
-    if asked.scope != FORWARD:
+    if asked.scope == LAYERS:
         return None
-    require(member.get("scope") == FORWARD, "statement.scope", Where(), "a forward pass was asked for")
-    opened = Disclosure.from_member(member)
+    same = member.get("scope") == asked.scope
+    require(same, "statement.scope", Where(), f"{asked.described} was asked for")
+    opened = Disclosure.from_member(member, asked.scope)
     require_opened(opened, asked, vocabulary)
     return opened
 
@@ -69,6 +70,8 @@ def require_opened(opened: Disclosure, asked: Challenge, vocabulary: int) -> Non
         Where(),
         "the tokens are not those that the record is committed to",
     )
+    if asked.scope != FORWARD:
+        return
     complete = head is not None and len(opened.log) == len(asked.positions)
     require(complete, "statement.log", Where(), "not one entry of the log for each position asked for")
     assert head is not None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay import framing
-from assay.audit.challenge import FORWARD, Challenge
+from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.errors import ChallengeError, RequestError, VerificationError
 from assay.layout import Layout, boundary_layout
 from assay.proof import FILE_CAP, ProofFile
@@ -80,7 +80,8 @@ def _require_tokens(batch: Sequence[Member], tokens: tuple[int, ...]) -> None:
     passes = [member.disclosure.tokens for member in batch if member.disclosure is not None]
     if len(passes) != 1:
         raise RequestError(
-            "no-one-forward-pass", f"tokens are compared with one forward pass; the proof has {len(passes)}"
+            "no-one-forward-pass",
+            f"tokens are compared with one forward pass or encoding; the proof has {len(passes)}",
         )
     require(passes[0] == tokens, "statement.tokens", Where(), "the tokens are others than those given")
 
@@ -126,7 +127,8 @@ def _member_fields(member: Member, circuits: Sequence[Circuit]) -> dict[str, Any
             "segments": [{**s, "distance": [0]} for s in segments],
         }
     opened = member.disclosure.to_dict()
-    return {**fields, "positions": list(asked.positions), "segments": segments, **opened}
+    positions = {"positions": list(asked.positions)} if asked.scope == FORWARD else {}
+    return {**fields, **positions, "segments": segments, **opened}
 
 
 def compare(file: ProofFile, profile: str, fields: dict[str, Any]) -> None:
@@ -192,9 +194,9 @@ def build(
 
 
 def _boundaries(model: PublicModel, member: Member) -> LongLived | None:
-    """Those between which a member's layers lie; a forward pass has none that were recorded."""
+    """Those between which a member's layers lie; a proof from the tokens on needs none that were recorded."""
     asked = member.challenge
-    if asked.scope == FORWARD:
+    if asked.scope != LAYERS:
         return None
     layout = boundary_layout(model.config, model.code, asked.record.tokens)
     return _long_lived(f"{member.prefix}boundaries", asked.record.boundaries_root, layout)

@@ -187,11 +187,15 @@ class Functionals:
         """factor * wire(d, w)."""
         wire = self.circuit.wires[index]
         factor = Ext.of(1, len(self.zero.c)) if factor is None else factor
-        if wire.terms:
-            shape = self.circuit.tensors[wire.terms[0][1]].shape  # all are ragged alike
+        whole = [(c, t) for c, t in wire.terms if not self._is_split(t, d)]
+        for c, t in wire.terms:
+            if self._is_split(t, d):
+                parts += self._split(t, d.cols, w, factor * c)
+        if whole:
+            shape = self.circuit.tensors[whole[0][1]].shape  # all are ragged alike
             own = Domain(d.rows, d.cols, shape.causal, shape.divisor, shape.window)
             size = (d.rows, -(-d.cols // BLOCK))
-            parts.append(Part(both(bounds(d), bounds(own)), w, factor, self._tensors(wire), size))
+            parts.append(Part(both(bounds(d), bounds(own)), w, factor, self._tensors(whole), size))
         if wire.constant == 0:
             return self.zero
         return factor * wire.constant * indicator(d, w)
@@ -215,12 +219,32 @@ class Functionals:
                 known += self.wire(parts, index, full(1, sums.shape[0]), vector(sums), factor * c)
         return known
 
+    def _is_split(self, tensor: int, d: Domain) -> bool:
+        """Whether several rows of the domain lie side by side in a row of the tensor."""
+        return BLOCK % d.cols == 0 and d.cols < min(BLOCK, self.circuit.tensors[tensor].shape.cols)
+
+    def _split(self, tensor: int, cols: int, w: Weights, factor: Ext) -> Parts:
+        """factor * the tensor's rows cut into vectors of `cols` cells: a part for each place in a block."""
+        shape, places = self.circuit.tensors[tensor].shape, BLOCK // cols
+        blocks, count = -(-shape.cols // BLOCK), shape.cols // cols
+        rows = np.zeros((shape.rows, blocks * places, len(factor.c)), np.uint64)
+        rows[:, :count] = w.rows[:, 0].x.reshape(shape.rows, count, -1)
+        by_block = rows.reshape(shape.rows, blocks, places, -1)
+        out: Parts = []
+        for place in range(places):
+            cells = np.zeros((1, BLOCK, len(factor.c)), np.uint64)
+            cells[0, cols * place : cols * (place + 1)] = w.cells.x[0, :cols]
+            weights = Weights(Array(by_block[:, :, place]), Array(cells))
+            at, tensors = bounds(full(shape.rows, shape.cols)), self._tensors([(1, tensor)])
+            out.append(Part(at, weights, factor, tensors, (shape.rows, blocks)))
+        return out
+
     def _gathered(self, parts: Parts, index: int, rows: Indices, w: Weights, factor: Ext) -> Ext:
         """factor * sum over i with rows[i] >= 0, and j, of weight(i, j) wire[rows[i], j]."""
         wire, read = self.circuit.wires[index], np.flatnonzero(rows >= 0)
         d, weights = full(len(read), wire.cols), Weights(w.rows[read], w.cells)
         size = (d.rows, -(-d.cols // BLOCK))
-        parts.append(Part(bounds(d), weights, factor, self._tensors(wire), size, rows[read]))
+        parts.append(Part(bounds(d), weights, factor, self._tensors(wire.terms), size, rows[read]))
         return factor * wire.constant * indicator(d, weights)
 
     def _picked(self, parts: Parts, index: int, cols: Indices, w: Weights, factor: Ext) -> Ext:
@@ -229,9 +253,11 @@ class Functionals:
         i, j = np.nonzero(cols >= 0)
         block, place = np.divmod(cols[i, j], BLOCK)
         weights = w.at(i, j)
-        parts.append(Cells(weights, factor, self._tensors(wire), i * -(-wire.cols // BLOCK) + block, place))
+        parts.append(
+            Cells(weights, factor, self._tensors(wire.terms), i * -(-wire.cols // BLOCK) + block, place)
+        )
         return factor * wire.constant * weights.scalar()
 
-    def _tensors(self, wire: Wire) -> tuple[tuple[int, int], ...]:
+    def _tensors(self, terms: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
         """c_k and the first block of tensor_k."""
-        return tuple((c, self.first_block[t]) for c, t in wire.terms)
+        return tuple((c, self.first_block[t]) for c, t in terms)

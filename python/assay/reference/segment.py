@@ -15,6 +15,7 @@ from assay.reference.circuit import (
     PUBLIC,
     ROW,
     ROW_DOT,
+    SELECT_NT,
     Circuit,
     Domain,
     Einsum,
@@ -65,6 +66,8 @@ def output_bits(c: Circuit) -> tuple[int, int]:
 def einsum_bits(c: Circuit, e: Einsum) -> tuple[int, int]:
     """Variables of the sum: (row variables, column variables)."""
     x = c.wires[e.x]
+    if e.kind == SELECT_NT:
+        return log2c(e.groups) + log2c(c.wires[e.out].rows), log2c(x.cols)
     return log2c(x.rows if e.kind == ROW_DOT else e.groups), log2c(x.cols)
 
 
@@ -171,24 +174,63 @@ class SegmentVerifier:
 
     def _einsum_shape(self, e: Einsum) -> Shape:
         rows, cols = einsum_bits(self.c, e)
-        rho: list[Ext | None] = [None] * cols
-        rho += self.rho_rows[:rows] if e.kind == ROW_DOT else [None] * rows
-        return Shape(e.name, 2, rho)
+        free = {ROW_DOT: 0, SELECT_NT: log2c(e.groups)}.get(e.kind, rows)
+        rho: list[Ext | None] = [None] * (cols + free)
+        return Shape(e.name, 2, [*rho, *self.rho_rows[: rows - free]])
 
     def _einsum_end(self, e: Einsum, point: list[Ext], end: Value) -> None:
         where = Where(self.name, e.name)
         left, right = self.m.element("einsum.left", where), self.m.element("einsum.right", where)
+        rows, cols = einsum_bits(self.c, e)
+        s_cols, s_rows = point[:cols], point[cols : cols + rows]
+        if e.selection is not None:
+            self._selected_end(e, e.selection, s_rows, s_cols, left, right, end)
+            return
         self.m.require_zero(
             end - self.m.product(left, right),
             "sumcheck.einsum",
             where,
             "the product does not match its operands",
         )  # (C.2), (C.3)
-        rows, cols = einsum_bits(self.c, e)
-        s_cols, s_rows = point[:cols], point[cols : cols + rows]
         x, y = shape_of(self.c.wires[e.x]), shape_of(self.c.wires[e.y])
         self._claim(e.x, x, self._left_weights(e, x, s_rows, s_cols), left)
         self._claim(e.y, y, self._right_weights(e, y, s_rows, s_cols), right)
+
+    def _selected_end(
+        self,
+        e: Einsum,
+        selection: int,
+        s_rows: list[Ext],
+        s_cols: list[Ext],
+        left: Value,
+        right: Value,
+        end: Value,
+    ) -> None:
+        """The end of (C.10): s_rows are the coordinates of the group, then those of the row of out."""
+        where = Where(self.name, e.name)
+        chosen, product_ = self.m.element("einsum.selection", where), self.m.element("einsum.product", where)
+        self.m.require_zero(
+            self.m.product(chosen, left) - product_,
+            "sumcheck.product",
+            where,
+            "the product of a row and its selection is wrong",
+        )  # (C.11)
+        self.m.require_zero(
+            end - self.m.product(product_, right),
+            "sumcheck.einsum",
+            where,
+            "the product does not match its operands",
+        )  # (C.10)
+        x, y, s = (shape_of(self.c.wires[w]) for w in (e.x, e.y, selection))
+        bits = log2c(e.groups)
+        by_group, by_out = self._eq(s_rows[:bits], e.groups), self._eq(s_rows[bits:], s.rows)
+        depth = self._eq(s_cols, x.cols)
+        repeated = total(by_out.x.reshape(s.rows // x.rows, x.rows, -1), 0)
+        inner = y.rows // e.groups
+        group, column = np.divmod(np.arange(y.rows), inner)
+        self._claim(e.x, x, product(Array(repeated), depth), left)
+        self._claim(e.y, y, product(by_group[group] * self._cols(inner)[column], depth), right)
+        self._claim(selection, s, product(by_out, by_group), chosen)
 
     def _left_weights(self, e: Einsum, x: Domain, s_rows: list[Ext], s_cols: list[Ext]) -> Weights:
         cols = self._eq(s_cols, x.cols)

@@ -1,7 +1,7 @@
 """The verifier of a proof's body, in the order of its messages (protocol, section 6).
 
     commitments            here
-    segments               segment.py: (C.1) to (C.9); their sumchecks (S.1) and trees (L.1-2) in arguments.py
+    segments               segment.py: (C.1) to (C.11); sumchecks (S.1) and trees (L.1-2) in arguments.py
     tables, lookup sum     here: (L.3)
     combination            opening.py: (O.1), (O.2)
     bits                   security.py

@@ -4,8 +4,10 @@ from assay.verify.epochs import VerifiedEpoch, verify_refresh, verify_registrati
 from assay.verify.pin import Pin, PinFile, pin_public
 from assay.verify.verified import (
     Distances,
+    EncodeStatement,
     ForwardStatement,
     LayerStatement,
+    RoutingDistance,
     Verified,
     VerifiedMember,
 )
@@ -13,10 +15,12 @@ from assay.verify.verifier import verify
 
 __all__ = [
     "Distances",
+    "EncodeStatement",
     "ForwardStatement",
     "LayerStatement",
     "Pin",
     "PinFile",
+    "RoutingDistance",
     "Verified",
     "VerifiedEpoch",
     "VerifiedMember",

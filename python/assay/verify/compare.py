@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from assay import framing
-from assay.audit.challenge import FORWARD, LAYERS, NONCE_BYTES, Challenge, require_asked
+from assay.audit.challenge import LAYERS, NONCE_BYTES, SCOPES, Challenge, asked_of
 from assay.audit.header import RecordHeader
 from assay.disclosure import Disclosure
 from assay.errors import ChallengeError, VerificationError
@@ -101,24 +101,19 @@ def stated_members(fields: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _disclosure(member: dict[str, Any], challenge: Challenge) -> Disclosure | None:
-    if challenge.scope != FORWARD:
+    if challenge.scope == LAYERS:
         return None
-    if member.get("scope") != FORWARD:
+    if member.get("scope") != challenge.scope:
         raise VerificationError(
-            "statement.scope", "a forward pass was asked for, the proof is about something else"
+            "statement.scope", f"{challenge.described} was asked for, the proof is about something else"
         )
-    return Disclosure.from_member(member)
+    return Disclosure.from_member(member, challenge.scope)
 
 
 def _challenge(member: dict[str, Any]) -> Challenge:
     header = RecordHeader.from_dict(member.get("record"))
     nonce, scope, drawn = member.get("nonce"), member.get("scope"), member.get("drawn")
-    if not isinstance(nonce, bytes) or scope not in (LAYERS, FORWARD) or not isinstance(drawn, bool):
+    if not isinstance(nonce, bytes) or scope not in SCOPES or not isinstance(drawn, bool):
         raise FormatError("type", "nonce, scope or the origin of what was asked are missing")
     framing.sized(nonce, NONCE_BYTES, "nonce")
-    what = "positions" if scope == FORWARD else "layers"
-    numbers = member.get(what)
-    if not isinstance(numbers, list):
-        raise FormatError("type", f"the {what} are missing")
-    asked = require_asked(header, nonce, scope, numbers, drawn=drawn)
-    return Challenge(record=header, nonce=nonce, drawn=drawn, **{what: asked})
+    return asked_of(header, nonce, scope, member, drawn=drawn)

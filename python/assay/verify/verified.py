@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from assay.audit.challenge import FORWARD
+from assay.audit.challenge import ENCODE, FORWARD, LAYERS
+from assay.circuits.moe import DISTANCE, ROUTER
 from assay.errors import InternalError
-from assay.segments import DISTANCES
+from assay.public import PublicModel
+from assay.segments import DISTANCES, POOLING, layer_name
 from assay.statement import Member
 
 _TV_UNIT = Fraction(1, 1 << 19)
-_LOGITS, _TV, _TOP_K = "logits", "tv", "top_k"
+_LOGITS, _TV, _TOP_K, _POOLED = "logits", "tv", "top_k", "pooled"
+_LEAST_LENGTH = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingDistance:
+    """How far a layer's choice of experts is from its router's own, over all tokens.
+
+    For each token: how much larger the sum of the router's K largest logits is than the sum of the logits of
+    the K experts that ran. `raw` bounds the sum of it over the tokens from above, as an integer of `fraction`
+    fraction bits; it is 0 only if every token has K experts of the largest logits.
+    """
+
+    raw: int
+    fraction: int
+
+    @property
+    def logits(self) -> float:
+        """In units of the router's logits."""
+        return math.ldexp(self.raw, -self.fraction)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"raw": self.raw, "fraction": self.fraction, "logits": self.logits}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerStatement:
     """With the committed weights, `layer` maps its recorded input to `distance` from its recorded output.
 
-    `saturated` counts the cells that each clamp of the layer cut off, by name.
+    `saturated` counts the cells that each clamp of the layer cut off, by name. A layer with experts does it
+    with some choice of them, that is no further from its router's than `routing_distance`.
     """
 
     layer: int
@@ -27,9 +54,11 @@ class LayerStatement:
     circuit_digest: bytes
     distance: tuple[int, ...]
     saturated: dict[str, int]
+    routing_distance: RoutingDistance | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
+        routed = self.routing_distance
         return {
             "scope": "layers",
             "layer": self.layer,
@@ -37,6 +66,7 @@ class LayerStatement:
             "circuit_digest": self.circuit_digest.hex(),
             "distance": list(self.distance),
             "saturated": self.saturated,
+            "routing_distance": None if routed is None else routed.to_dict(),
         }
 
 
@@ -59,7 +89,8 @@ class ForwardStatement:
 
     For each of the `positions` there are `ids`, those of the request's log, and either the exact logits at
     these ids, as integers of `fraction` fraction bits, or, where logits were served, the distances of the
-    served ones. `saturated` counts the cells that each clamp cut off, by segment and name.
+    served ones. `saturated` counts the cells that each clamp cut off, by segment and name. Layers with
+    experts run with some choice of them; `routing_distances` says how far from their routers', by segment.
     """
 
     tokens: tuple[int, ...]
@@ -71,6 +102,7 @@ class ForwardStatement:
     distances: tuple[Distances, ...] | None
     circuit_digests: dict[str, bytes]
     saturated: dict[str, dict[str, int]]
+    routing_distances: dict[str, RoutingDistance] = field(default_factory=dict)
 
     @property
     def logits(self) -> tuple[tuple[float, ...], ...] | None:
@@ -90,6 +122,7 @@ class ForwardStatement:
             "fraction": self.fraction,
             "circuit_digests": {name: digest.hex() for name, digest in self.circuit_digests.items()},
             "saturated": self.saturated,
+            "routing_distances": {name: d.to_dict() for name, d in self.routing_distances.items()},
         }
         if self.raw_logits is not None:
             found |= {"raw_logits": [list(row) for row in self.raw_logits], "logits": self.logits}
@@ -104,7 +137,46 @@ class ForwardStatement:
         return found
 
 
-AnyStatement = LayerStatement | ForwardStatement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeStatement:
+    """With the committed weights, the exact encoder maps `tokens` to rows whose sum is `raw_pooled`.
+
+    Its entries are integers of `fraction` fraction bits. `saturated` counts the cells that each clamp cut
+    off, by segment and name.
+    """
+
+    tokens: tuple[int, ...]
+    fraction: int
+    raw_pooled: tuple[int, ...]
+    circuit_digests: dict[str, bytes]
+    saturated: dict[str, dict[str, int]]
+
+    @property
+    def mean(self) -> list[float]:
+        """The mean of the rows, as real numbers."""
+        return [math.ldexp(x, -self.fraction) / len(self.tokens) for x in self.raw_pooled]
+
+    @property
+    def embedding(self) -> list[float]:
+        """The mean scaled to length one, as sentence-transformers gives it; of length 0 if the mean is."""
+        mean = self.mean
+        length = max(math.hypot(*mean), _LEAST_LENGTH)
+        return [x / length for x in mean]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "scope": "encode",
+            "tokens": list(self.tokens),
+            "fraction": self.fraction,
+            "raw_pooled": list(self.raw_pooled),
+            "embedding": self.embedding,
+            "circuit_digests": {name: digest.hex() for name, digest in self.circuit_digests.items()},
+            "saturated": self.saturated,
+        }
+
+
+AnyStatement = LayerStatement | ForwardStatement | EncodeStatement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +189,12 @@ class VerifiedMember:
     drawn: bool
     scope: str
     statements: tuple[AnyStatement, ...]
+
+    @property
+    def embedding(self) -> list[float] | None:
+        """The sentence's vector, of length one, of an encoder; None of any other member."""
+        (first, *_) = self.statements
+        return first.embedding if isinstance(first, EncodeStatement) else None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -184,11 +262,22 @@ class Proven:
     totals: dict[str, int]
     outputs: dict[str, list[int]]
 
+    @property
+    def saturated(self) -> dict[str, int]:
+        """The totals that count cells."""
+        return {name: count for name, count in self.totals.items() if name != DISTANCE}
+
+    def routing_distance(self, public: PublicModel, layer: int) -> RoutingDistance | None:
+        """That of a layer with experts."""
+        if DISTANCE not in self.totals:
+            return None
+        return RoutingDistance(raw=self.totals[DISTANCE], fraction=public.scales.layers[layer].sites[ROUTER])
+
 
 def verified_member(member: Member, proven: list[Proven]) -> VerifiedMember:
     """A member with what the body says of its segments."""
     asked = member.challenge
-    statements = _forward(member, proven) if asked.scope == FORWARD else _layers(member, proven)
+    statements = {LAYERS: _layers, FORWARD: _forward, ENCODE: _encode}[asked.scope](member, proven)
     return VerifiedMember(
         record_root=asked.record.hash,
         request=asked.record.request,
@@ -204,11 +293,12 @@ def _layers(member: Member, proven: list[Proven]) -> tuple[AnyStatement, ...]:
         LayerStatement(
             layer=layer,
             tokens=member.challenge.record.tokens,
-            circuit_digest=segment.digest,
+            circuit_digest=found.digest,
             distance=(0,),
-            saturated=segment.totals,
+            saturated=found.saturated,
+            routing_distance=found.routing_distance(segment.public, layer),
         )
-        for layer, segment in zip(member.challenge.layers, proven, strict=True)
+        for layer, segment, found in zip(member.challenge.layers, member.segments, proven, strict=True)
     )
 
 
@@ -229,7 +319,37 @@ def _forward(member: Member, proven: list[Proven]) -> tuple[AnyStatement, ...]:
             served_logits=served,
             distances=None if last is None else _distances(last.outputs, head.fraction),
             circuit_digests={name: found.digest for name, found in segments.items()},
-            saturated={name: found.totals for name, found in segments.items() if any(found.totals.values())},
+            saturated=_saturated(segments),
+            routing_distances=_routed(member, segments),
+        ),
+    )
+
+
+def _saturated(segments: dict[str, Proven]) -> dict[str, dict[str, int]]:
+    """The clamps of those segments that cut something off."""
+    return {name: found.saturated for name, found in segments.items() if any(found.saturated.values())}
+
+
+def _routed(member: Member, segments: dict[str, Proven]) -> dict[str, RoutingDistance]:
+    public = member.segments[0].public
+    names = [layer_name(layer) for layer in range(public.num_layers)]
+    distances = [segments[name].routing_distance(public, layer) for layer, name in enumerate(names)]
+    return {name: d for name, d in zip(names, distances, strict=True) if d is not None}
+
+
+def _encode(member: Member, proven: list[Proven]) -> tuple[AnyStatement, ...]:
+    opened = member.disclosure
+    if opened is None:  # a member like this is never built
+        raise InternalError("no-disclosure", "an encoding without what it opens")
+    segments = {segment.name: found for segment, found in zip(member.segments, proven, strict=True)}
+    public = member.segments[0].public
+    return (
+        EncodeStatement(
+            tokens=opened.tokens,
+            fraction=public.scales.boundary(public.num_layers),
+            raw_pooled=tuple(segments[POOLING].outputs[_POOLED]),
+            circuit_digests={name: found.digest for name, found in segments.items()},
+            saturated=_saturated(segments),
         ),
     )
 

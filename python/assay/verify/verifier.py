@@ -17,7 +17,7 @@ from assay.source import Source, read_proof, read_source
 from assay.statement import Statement, build_statement, check_challenge
 from assay.verify.compare import rejected, require_statement, stated_challenges, stated_disclosures
 from assay.verify.pin import PinFile
-from assay.verify.verified import ForwardStatement, Proven, Verified, verified_member
+from assay.verify.verified import EncodeStatement, ForwardStatement, Proven, Verified, verified_member
 
 Asked = Source | Challenge
 
@@ -38,7 +38,8 @@ def verify(
     `VerificationError` (exit code 1) is for a proof that is wrong in any way, `PublicFileError` and
     `ChallengeError` (2) for the other two. A proof of a batch answers several challenges, given in its order.
     Without a challenge it refuses, unless `any_statement` is set: then the statement is the proof's own, and
-    nothing is compared but the public file. `tokens` must be those of the one forward pass that is proven.
+    nothing is compared but the public file. `tokens` must be those of the one forward pass or encoding that
+    is proven.
     With `require_served` every statement has to say how far served logits are from the exact model's.
 
     With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
@@ -138,11 +139,12 @@ def _verified(
 
 
 def _require_tokens(found: Verified, tokens: tuple[int, ...]) -> None:
-    """The one forward pass of a proof is of these tokens."""
-    proven = [s.tokens for s in found.statements if isinstance(s, ForwardStatement)]
+    """The one forward pass or encoding of a proof is of these tokens."""
+    proven = [s.tokens for s in found.statements if isinstance(s, ForwardStatement | EncodeStatement)]
     if len(proven) != 1:
         raise RequestError(
-            "no-one-forward-pass", f"tokens are compared with one forward pass; the proof has {len(proven)}"
+            "no-one-forward-pass",
+            f"tokens are compared with one forward pass or encoding; the proof has {len(proven)}",
         )
     if proven[0] != tokens:
         raise VerificationError("statement.tokens", "the tokens that were proven are others than those given")
