@@ -51,7 +51,7 @@ class Published:
 GPT2 = (
     Published(
         system="zkGPT",
-        source="Qu et al., USENIX Security 2025",
+        source="USENIX Security 2025",
         tokens=NOT_TOLD,
         prove="below 25",
         machine="a server with 200 GB or more",
