@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -23,7 +24,30 @@ using Body = std::function<void(size_t, size_t)>;
 
 constexpr size_t kRangesPerThread = 4;  // so that a slow thread does not hold up the loop for long
 
+// How long a thread looks for what it waits for before it sleeps. One loop often follows another after some
+// microseconds, and waking a thread takes longer than many a loop.
+constexpr std::chrono::microseconds kPatience{50};
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
 thread_local bool inside_body = false;
+
+// Whether the condition came true within kPatience.
+template <class Condition>
+bool soon(const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (condition()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return condition();
+}
 
 int available_processors() {
 #if defined(__linux__)
@@ -97,7 +121,7 @@ class Pool {
   void grow(int count) {
     try {
       while (static_cast<int>(workers_.size()) < count) {
-        workers_.emplace_back([this, seen = generation_] { serve(seen); });
+        workers_.emplace_back([this, seen = generation_.load()] { serve(seen); });
       }
     } catch (const std::system_error&) {
       // No more threads to be had: the loop runs on those there are.
@@ -117,12 +141,19 @@ class Pool {
   void retire() {
     std::unique_lock lock(mutex_);
     job_ = nullptr;
+    if (inside_ == 0) return;
+    lock.unlock();
+    soon([this] { return inside_ == 0; });
+    lock.lock();
     left_.wait(lock, [this] { return inside_ == 0; });
   }
 
   void serve(size_t seen) {
     std::unique_lock lock(mutex_);
     while (true) {
+      lock.unlock();
+      soon([&] { return stopping_ || generation_ != seen; });
+      lock.lock();
       wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
       if (stopping_) return;
       seen = generation_;
@@ -142,13 +173,13 @@ class Pool {
   std::mutex turn_;  // held for the length of a loop
   std::vector<std::thread> workers_;
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // held by whoever changes what follows; atomics may be read without it
   std::condition_variable wake_;
   std::condition_variable left_;
   Job* job_ = nullptr;
-  size_t generation_ = 0;
-  int inside_ = 0;
-  bool stopping_ = false;
+  std::atomic<size_t> generation_ = 0;
+  std::atomic<int> inside_ = 0;
+  std::atomic<bool> stopping_ = false;
 };
 
 // Never destroyed: its threads may outlive main().

@@ -1,8 +1,11 @@
 #include "system/prover.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <future>
+#include <map>
+#include <mutex>
 
 #include "base/buffer.h"
 #include "base/parallel.h"
@@ -48,35 +51,87 @@ const void* slot_data(const ProverCommitment& commitment, const Slot& slot) {
 // How often each row of each table is looked up.
 class Multiplicities {
  public:
-  explicit Multiplicities(const Plan& plan) : plan_(plan), counts_(plan.table_blocks() * kBlock) {}
+  explicit Multiplicities(const Plan& plan) : plan_(plan) {}
 
   void count(size_t segment, const Circuit& c, const Witness& w, bool self_check) {
+    std::vector<size_t> first_row;  // of each lookup, one after the other
+    size_t rows = 0;
     for (const Lookup& l : c.lookups) {
-      const size_t id = plan_.table_ids(segment)[l.table] - 1;
-      const Table& table = *plan_.tables()[id];
-      int32_t* counts = counts_.data() + plan_.multiplicities().first_block[id] * kBlock;
-      std::vector<std::vector<int64_t>> columns(l.columns.size(), std::vector<int64_t>(l.domain.cols));
-      for (uint32_t i = 0; i < l.domain.rows; ++i) {
-        for (size_t k = 0; k < columns.size(); ++k) linear_poly_row(c, w, l.columns[k], i, columns[k]);
-        const auto [lo, hi] = l.domain.range(i);
-        for (uint32_t j = lo; j < hi; ++j) {
-          const int64_t row = columns[0][j] - table.start;
-          bool found = row >= 0 && row < table.rows;
-          if (found) ++counts[row];
-          for (size_t k = 1; self_check && found && k < columns.size(); ++k)
-            found = columns[k][j] == table.images[k - 1][static_cast<size_t>(row)];
-          if (self_check && !found)
-            throw NotProvable{plan_.statement().segments[segment].name, l.name,
-                              "a value is not in its table"};
+      first_row.push_back(rows);
+      rows += l.domain.rows;
+    }
+    std::map<size_t, NotProvable> failures;  // by row, so that any number of threads reports the same
+    parallel_for(rows, kGrain, [&](size_t begin, size_t end) {
+      Counts counts = take();
+      try {
+        while (begin < end) {
+          const auto after = std::upper_bound(first_row.begin(), first_row.end(), begin);
+          const size_t at = static_cast<size_t>(after - first_row.begin()) - 1;
+          const Lookup& l = c.lookups[at];
+          const size_t last = std::min<size_t>(end - first_row[at], l.domain.rows);
+          count_rows(segment, c, w, l, begin - first_row[at], last, self_check, counts);
+          begin = first_row[at] + last;
         }
+      } catch (const NotProvable& failure) {
+        const std::lock_guard lock(mutex_);
+        failures.emplace(begin, failure);
+      }
+      give_back(std::move(counts));
+    });
+    if (!failures.empty()) throw failures.begin()->second;
+  }
+
+  // What all threads have counted, and taken from them.
+  std::vector<int32_t> take_total() {
+    Counts total = take();
+    for (const Counts& other : idle_)
+      for (size_t i = 0; i < total.size(); ++i) total[i] += other[i];
+    idle_.clear();
+    return total;
+  }
+
+ private:
+  using Counts = std::vector<int32_t>;
+  static constexpr size_t kGrain = 64;  // rows
+
+  // Counts that no other thread has.
+  Counts take() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) return Counts(plan_.table_blocks() * kBlock);
+    Counts counts = std::move(idle_.back());
+    idle_.pop_back();
+    return counts;
+  }
+  void give_back(Counts counts) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(counts));
+  }
+
+  void count_rows(size_t segment, const Circuit& c, const Witness& w, const Lookup& l, size_t begin,
+                  size_t end, bool self_check, Counts& all) const {
+    const size_t id = plan_.table_ids(segment)[l.table] - 1;
+    const Table& table = *plan_.tables()[id];
+    int32_t* counts = all.data() + plan_.multiplicities().first_block[id] * kBlock;
+    std::vector<std::vector<int64_t>> columns(l.columns.size(), std::vector<int64_t>(l.domain.cols));
+    for (size_t i = begin; i < end; ++i) {
+      const auto r = static_cast<uint32_t>(i);
+      for (size_t k = 0; k < columns.size(); ++k) linear_poly_row(c, w, l.columns[k], r, columns[k]);
+      const auto [lo, hi] = l.domain.range(r);
+      for (uint32_t j = lo; j < hi; ++j) {
+        const int64_t row = columns[0][j] - table.start;
+        bool found = row >= 0 && row < table.rows;
+        if (found) ++counts[row];
+        for (size_t k = 1; self_check && found && k < columns.size(); ++k)
+          found = columns[k][j] == table.images[k - 1][static_cast<size_t>(row)];
+        if (self_check && !found)
+          throw NotProvable{plan_.statement().segments[segment].name, l.name, "a value is not in its table"};
       }
     }
   }
-  const std::vector<int32_t>& counts() const { return counts_; }
 
- private:
   const Plan& plan_;
-  std::vector<int32_t> counts_;
+  std::mutex mutex_;
+  std::vector<Counts> idle_;  // what some thread has counted, in any order
 };
 
 // The integers of one segment, in memory or in the work folder.
@@ -170,8 +225,8 @@ class ProofProver {
   // Secret randomness: fresh for each proof, and bound to everything absorbed so far.
   PrgKey derive_key() const { return derive_key(transcript_.fingerprint(), {}); }
 
-  // Of a part of the witness: its cells are not absorbed yet, nor those of the parts before it, so they go into
-  // the key. Two parts never share one with different cells, or different cells before them.
+  // Of a part of the witness: its cells are not absorbed yet, nor those of the parts before it, so they go
+  // into the key. Two parts never share one with different cells, or different cells before them.
   PrgKey derive_key(const Digest& past, const PartCells& part) const {
     std::vector<Digest> cells(part.slots.size());
     parallel_for(cells.size(), 1, [&](size_t begin, size_t end) {
@@ -266,7 +321,8 @@ class ProofProver {
   void keep_digests(const std::string& name, const Digest& context, std::vector<Digest> digests) {
     if (writing_.valid()) writing_.get();
     writing_ = std::async(std::launch::async, [this, name, context, digests = std::move(digests)] {
-      const std::span piece(reinterpret_cast<const uint8_t*>(digests.data()), std::span(digests).size_bytes());
+      const std::span piece(reinterpret_cast<const uint8_t*>(digests.data()),
+                            std::span(digests).size_bytes());
       (void)work_->put(name, context, std::span(&piece, 1));
     });
   }
@@ -276,8 +332,7 @@ class ProofProver {
   void for_own_tensors(size_t s, Use use) const {
     const Circuit& c = *statement_.segments[s].circuit;
     for (size_t t = 0; t < c.tensors.size(); ++t)
-      if (c.tensors[t].source != Source::kWeight && plan_.owner(s, t).segment == s)
-        use(t, c.tensors[t]);
+      if (c.tensors[t].source != Source::kWeight && plan_.owner(s, t).segment == s) use(t, c.tensors[t]);
   }
   static size_t tensor_bytes(const Tensor& t) { return t.cells() * cell_size(t.type); }
 
@@ -285,7 +340,8 @@ class ProofProver {
     if (!work_) return;
     std::vector<std::span<const uint8_t>> pieces;
     for_own_tensors(s, [&](size_t t, const Tensor& tensor) {
-      pieces.emplace_back(static_cast<const uint8_t*>(cells_[s].witness.tensors[t].data()), tensor_bytes(tensor));
+      pieces.emplace_back(static_cast<const uint8_t*>(cells_[s].witness.tensors[t].data()),
+                          tensor_bytes(tensor));
     });
     view_cells(s, work_->put("cells " + std::to_string(s), past_, pieces));
   }
@@ -360,7 +416,7 @@ class ProofProver {
   }
 
   void commit_multiplicities() {
-    counts_ = counter_.counts();
+    counts_ = counter_.take_total();
     if (!options_.self_check && options_.corrupt_counts) options_.corrupt_counts(counts_);
     clock_.lap("multiplicities");
     PartCells part;
@@ -394,8 +450,8 @@ class ProofProver {
     const auto messages = WorkFolder::content(*file);
     Reader reader(messages);
     ReplayChannel<D> replay(transcript_, reader, channel_.pads());
-    SegmentVerifier<ReplayChannel<D>> verifier(replay, statement_.segments[s].name,
-                                               *statement_.segments[s].circuit, plan_.first_block(s), claims_);
+    SegmentVerifier<ReplayChannel<D>> verifier(
+        replay, statement_.segments[s].name, *statement_.segments[s].circuit, plan_.first_block(s), claims_);
     (void)verifier.verify(plan_.table_ids(s), fp);
     check(reader.remaining() == 0, "the messages of a segment are those that it sends");
     channel_.resume(messages, replay.read());

@@ -89,18 +89,23 @@ int64_t wire_at(const Circuit& c, const Witness& w, uint32_t id, size_t i, size_
     const Domain& shape = w.tensors[t].shape();
     const bool same = shape.rows == wire.rows && shape.cols == wire.cols;
     const size_t linear = i * wire.cols + j;
-    v += Wide{coefficient} * (same ? w.tensors[t].at(i, j)
-                                   : w.tensors[t].at(linear / shape.cols, linear % shape.cols));
+    v += Wide{coefficient} *
+         (same ? w.tensors[t].at(i, j) : w.tensors[t].at(linear / shape.cols, linear % shape.cols));
   }
   return static_cast<int64_t>(v);
 }
 int64_t operand_at(const Circuit& c, const Witness& w, const Operand& o, size_t i, size_t j) {
   switch (o.map) {
-    case Map::kCell: return wire_at(c, w, o.id, i, j);
-    case Map::kRow: return wire_at(c, w, o.id, 0, i);
-    case Map::kCol: return wire_at(c, w, o.id, 0, j);
-    case Map::kColXor: return wire_at(c, w, o.id, i, j ^ o.argument);
-    default: return c.publics[o.id].values[i / o.argument * c.publics[o.id].cols + j];
+    case Map::kCell:
+      return wire_at(c, w, o.id, i, j);
+    case Map::kRow:
+      return wire_at(c, w, o.id, 0, i);
+    case Map::kCol:
+      return wire_at(c, w, o.id, 0, j);
+    case Map::kColXor:
+      return wire_at(c, w, o.id, i, j ^ o.argument);
+    default:
+      return c.publics[o.id].values[i / o.argument * c.publics[o.id].cols + j];
   }
 }
 int64_t poly_at(const Circuit& c, const Witness& w, const Poly& p, size_t i, size_t j) {
@@ -382,8 +387,7 @@ static void check_inverse_square_roots(const Table& table) {
 
   const Witness w = run_everywhere(b);
   for (size_t j = 0; j < values.size(); ++j) {
-    const Wide scaled =
-        Wide{values[j]} * w.tensors[images[1]].at(0, j) / w.tensors[images[2]].at(0, j);
+    const Wide scaled = Wide{values[j]} * w.tensors[images[1]].at(0, j) / w.tensors[images[2]].at(0, j);
     CHECK(scaled >= 1 << 28 && scaled < 1 << 30);
     for (size_t k = 0; k < 5; ++k)
       CHECK_EQ(w.tensors[images[k]].at(0, j),
@@ -480,8 +484,8 @@ void check_einsum(const EinsumCase& t) {
   bool right = true;
   for (size_t i = 0; i < rows; ++i)
     for (size_t j = 0; j < t.cols; ++j)
-      right = right && joined(w, s, i, j, &right) ==
-                           einsum_at(b.circuit, w, b.circuit.einsums[0], i, j) + 2048;
+      right =
+          right && joined(w, s, i, j, &right) == einsum_at(b.circuit, w, b.circuit.einsums[0], i, j) + 2048;
   CHECK(right);
 }
 
@@ -574,9 +578,11 @@ TEST(einsums_past_every_block) {
 TEST(einsums_on_every_path) {
   const int64_t big = int64_t{1} << 40;
   for (EinsumKind kind : {EinsumKind::kNT, EinsumKind::kNN}) {
-    check_einsum({kind, 2, 2, 5, 37, 55, CellType::kInt64, 1 << 10, big});          // exceeds 2^53
+    check_einsum({kind, 2, 2, 5, 37, 55, CellType::kInt64, 1 << 10, big});  // exceeds 2^53
     check_einsum({kind, 1, 1, 3, 16, 11, CellType::kInt16, int64_t{1} << 42, 32767});
-    check_einsum({kind, 1, 1, 3, 7, 60, CellType::kInt64, 1 << 19, big});           // may pass 2^62
+    check_einsum({kind, 2, 2, 80, 230, 50, CellType::kInt32, int64_t{1} << 30, 1 << 15});
+    check_einsum({kind, 2, 1, 6, 16, 11, CellType::kInt64, 1 << 6, int64_t{1} << 51});  // no two halves do
+    check_einsum({kind, 1, 1, 3, 7, 60, CellType::kInt64, 1 << 19, big});               // may pass 2^62
   }
 }
 
@@ -593,7 +599,13 @@ TEST(which_path) {
   y[9] = (int64_t{1} << 23) - 1;
   CHECK(product_path(p) == ProductPath::kDouble);
   y[9] = -(int64_t{1} << 23);
+  CHECK(product_path(p) == ProductPath::kTwoDoubles);
+  y[9] = int64_t{1} << 32;
+  CHECK(product_path(p) == ProductPath::kTwoDoubles);
+  x[5] = 4;
+  y[9] = int64_t{1} << 51;
   CHECK(product_path(p) == ProductPath::kInt64);
+  x[5] = int64_t{1} << 30;
   y[9] = int64_t{1} << 33;
   CHECK(product_path(p) == ProductPath::kInt128);
   x[64] = INT64_MIN;

@@ -1,8 +1,11 @@
 #include "backend/cpu/integer_matmul.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstring>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -180,12 +183,22 @@ const T* right_row(const IntegerProduct& p, size_t g, size_t i) {
 
 // ---- The double path -------------------------------------------------------------------------------------
 
-// x as doubles, each group's rows together and padded with zero rows: k-major panels when the right operand
-// is transposed (its rows are then contiguous in k), plain rows when it is not (it then gives the panels).
+// Bits of x from `shift` on, those of the mask: the low ones, or all above them with the sign.
+struct Digit {
+  unsigned shift = 0;
+  int64_t mask = -1;
+
+  double of(int64_t v) const { return static_cast<double>((v >> shift) & mask); }
+};
+
+// A digit of x as doubles, each group's rows together and padded with zero rows: k-major panels when the
+// right operand is transposed (its rows are then contiguous in k), plain rows when it is not (it then gives
+// the panels).
 class PackedLeft {
  public:
-  explicit PackedLeft(const IntegerProduct& p)
+  PackedLeft(const IntegerProduct& p, Digit digit)
       : p_(p),
+        digit_(digit),
         unit_(p.transposed ? kPanel : kTile),
         units_(round_up(rows_of_group(p), unit_) / unit_),
         cells_(new double[p.groups * units_ * unit_ * p.depth]) {
@@ -193,6 +206,8 @@ class PackedLeft {
       for (size_t i = begin; i < end; ++i) pack(i / units_, i % units_);
     });
   }
+
+  unsigned shift() const { return digit_.shift; }
 
   // Number `unit` of group g, from depth k on; rows are p.depth apart.
   const double* at(size_t g, size_t unit, size_t k) const {
@@ -208,32 +223,40 @@ class PackedLeft {
       const size_t r = unit * unit_ + u;
       const int64_t* from = r < rows_of_group(p_) ? p_.x + row_of(p_, g, r) * p_.depth : nullptr;
       for (size_t k = 0; k < p_.depth; ++k)
-        to[u * row_step + k * depth_step] = from != nullptr ? static_cast<double>(from[k]) : 0.0;
+        to[u * row_step + k * depth_step] = from != nullptr ? digit_.of(from[k]) : 0.0;
     }
   }
 
   const IntegerProduct& p_;
+  Digit digit_;
   size_t unit_;
   size_t units_;
   std::unique_ptr<double[]> cells_;
 };
 
-// One thread's work on one block of the result at a time.
+// One thread's work on one block of the result at a time: the products of all digits of x.
 template <class T>
 class BlockProduct {
  public:
-  BlockProduct(const IntegerProduct& p, const PackedLeft& left, const ProductSink& sink)
-      : p_(p), left_(left), sink_(sink), kernels_(choose_kernels<T>()) {}
+  BlockProduct(const IntegerProduct& p, std::span<const PackedLeft> digits, const ProductSink& sink)
+      : p_(p),
+        digits_(digits),
+        sink_(sink),
+        kernels_(choose_kernels<T>()),
+        sums_(digits.size() * kBlockSums) {}
 
   void run(size_t g, Span rows, Span cols) {
     const Span wanted = cover(p_, p_.out_range, g, rows, p_.cols);
     if (wanted.begin >= cols.end || wanted.end <= cols.begin) return;
-    std::fill(sums_, sums_ + round_up(rows.size(), kTileCells) * kColBlock, 0.0);
+    for (size_t d = 0; d < digits_.size(); ++d)
+      std::fill_n(sums_.data() + d * kBlockSums, round_up(rows.size(), kTileCells) * kColBlock, 0.0);
     const Span depth = cover(p_, p_.x_range, g, rows, p_.depth);
     for (size_t k = depth.begin; k < depth.end; k += kDepthSlice) {
       const Span slice{k, std::min(k + kDepthSlice, depth.end)};
-      if (p_.transposed) add_transposed(g, rows, cols, slice);
-      else add_plain(g, rows, cols, slice);
+      if (p_.transposed)
+        add_transposed(g, rows, cols, slice);
+      else
+        add_plain(g, rows, cols, slice);
     }
     for (size_t r = rows.begin; r < rows.end; ++r) deliver(g, r, rows.begin, cols);
   }
@@ -244,13 +267,16 @@ class BlockProduct {
     for (size_t j = cols.begin; j < cols.end; j += kTile) {
       for (size_t t = 0; t < kTile; ++t) {
         double* to = right_ + t * kDepthSlice;
-        if (j + t < cols.end) kernels_.convert(right_row<T>(p_, g, j + t) + depth.begin, depth.size(), to);
-        else std::fill(to, to + depth.size(), 0.0);
+        if (j + t < cols.end)
+          kernels_.convert(right_row<T>(p_, g, j + t) + depth.begin, depth.size(), to);
+        else
+          std::fill(to, to + depth.size(), 0.0);
       }
       const size_t tile = (j - cols.begin) / kTile;
-      for (size_t r = rows.begin; r < rows.end; r += kPanel)
-        kernels_.tile(left_.at(g, r / kPanel, depth.begin), right_, kDepthSlice, depth.size(),
-                      tile_sums((r - rows.begin) / kPanel, tile));
+      for (size_t d = 0; d < digits_.size(); ++d)
+        for (size_t r = rows.begin; r < rows.end; r += kPanel)
+          kernels_.tile(digits_[d].at(g, r / kPanel, depth.begin), right_, kDepthSlice, depth.size(),
+                        tile_sums(d, (r - rows.begin) / kPanel, tile));
     }
   }
 
@@ -259,9 +285,10 @@ class BlockProduct {
     for (size_t j = cols.begin; j < cols.end; j += kPanel) {
       load_panel(g, j, std::min(kPanel, cols.end - j), depth);
       const size_t tile = (j - cols.begin) / kPanel;
-      for (size_t r = rows.begin; r < rows.end; r += kTile)
-        kernels_.tile(right_, left_.at(g, r / kTile, depth.begin), p_.depth, depth.size(),
-                      tile_sums((r - rows.begin) / kTile, tile));
+      for (size_t d = 0; d < digits_.size(); ++d)
+        for (size_t r = rows.begin; r < rows.end; r += kTile)
+          kernels_.tile(right_, digits_[d].at(g, r / kTile, depth.begin), p_.depth, depth.size(),
+                        tile_sums(d, (r - rows.begin) / kTile, tile));
     }
   }
 
@@ -274,35 +301,45 @@ class BlockProduct {
       for (size_t u = 0; u < width; ++u) right_[k * kPanel + u] = static_cast<double>(from[k * stride + u]);
   }
 
-  double* tile_sums(size_t row_tile, size_t col_tile) {
-    return sums_ + (row_tile * (kColBlock / (p_.transposed ? kTile : kPanel)) + col_tile) * kTileCells;
+  double* tile_sums(size_t digit, size_t row_tile, size_t col_tile) {
+    const size_t tile = row_tile * (kColBlock / (p_.transposed ? kTile : kPanel)) + col_tile;
+    return sums_.data() + digit * kBlockSums + tile * kTileCells;
   }
 
   void deliver(size_t g, size_t r, size_t first, Span cols) {
-    int64_t values[kColBlock];
     const size_t i = r - first;
-    if (p_.transposed) {
-      const double* from = tile_sums(i / kPanel, 0) + i % kPanel;
-      for (size_t j = 0; j < cols.size(); ++j) values[j] = static_cast<int64_t>(from[j * kPanel]);
-    } else {
-      const double* from = tile_sums(i / kTile, 0) + i % kTile * kPanel;
-      for (size_t j = 0; j < cols.size(); ++j)
-        values[j] = static_cast<int64_t>(from[j / kPanel * kTileCells + j % kPanel]);
+    uint64_t sums[kColBlock] = {};  // modulo 2^64: only the sum of all digits is known to fit
+    for (size_t d = 0; d < digits_.size(); ++d) {
+      const unsigned shift = digits_[d].shift();
+      if (p_.transposed) {
+        const double* from = tile_sums(d, i / kPanel, 0) + i % kPanel;
+        for (size_t j = 0; j < cols.size(); ++j) sums[j] += whole(from[j * kPanel]) << shift;
+      } else {
+        const double* from = tile_sums(d, i / kTile, 0) + i % kTile * kPanel;
+        for (size_t j = 0; j < cols.size(); ++j)
+          sums[j] += whole(from[j / kPanel * kTileCells + j % kPanel]) << shift;
+      }
     }
+    int64_t values[kColBlock];
+    std::memcpy(values, sums, sizeof values);
     sink_(row_of(p_, g, r), cols.begin, values, cols.size());
   }
+  static uint64_t whole(double v) { return static_cast<uint64_t>(static_cast<int64_t>(v)); }
+
+  static constexpr size_t kBlockSums = kRowBlock * kColBlock;
 
   const IntegerProduct& p_;
-  const PackedLeft& left_;
+  const std::span<const PackedLeft> digits_;
   const ProductSink& sink_;
   const Kernels<T> kernels_;
   alignas(64) double right_[kDepthSlice * kPanel];
-  alignas(64) double sums_[kRowBlock * kColBlock];
+  std::vector<double> sums_;  // of a digit after the other
 };
 
 template <class T>
-void multiply_doubles(const IntegerProduct& p, const ProductSink& sink) {
-  const PackedLeft left(p);
+void multiply_doubles(const IntegerProduct& p, std::span<const Digit> digits, const ProductSink& sink) {
+  std::vector<PackedLeft> left;
+  for (const Digit& digit : digits) left.emplace_back(p, digit);
   const size_t group_rows = rows_of_group(p);
   const size_t row_blocks = round_up(group_rows, kRowBlock) / kRowBlock;
   const size_t col_blocks = round_up(p.cols, kColBlock) / kColBlock;
@@ -413,26 +450,48 @@ uint64_t right_maximum(const IntegerProduct& p) {
   return largest;
 }
 
+constexpr Bound kDoubleLimit = Bound{1} << 53;
+
+// Where to cut x into two digits whose products with y are exact in doubles; 0 if nowhere.
+unsigned cut_for(const IntegerProduct& p, Bound left, Bound right) {
+  unsigned cut = 0;
+  while (cut < 52 && (Bound{p.depth} << (cut + 1)) * right < kDoubleLimit) ++cut;
+  const Bound above = (left >> cut) + p.depth;  // rounding down may add one to each magnitude
+  return cut != 0 && above < kDoubleLimit && above * right < kDoubleLimit ? cut : 0;
+}
+
+struct Route {
+  ProductPath path;
+  unsigned cut = 0;  // of kTwoDoubles
+};
+
 template <class T>
-ProductPath path_for(const IntegerProduct& p) {
-  constexpr Bound kDoubleLimit = Bound{1} << 53;
+Route route_for(const IntegerProduct& p) {
   const Bound left = left_bound(p);
   // What int16 can hold is nearly always small enough: a pass over the weights saved.
-  if (sizeof(T) == 2 && left << 15 < kDoubleLimit) return ProductPath::kDouble;
+  if (sizeof(T) == 2 && left << 15 < kDoubleLimit) return {ProductPath::kDouble};
   const Bound right = right_maximum<T>(p);
   if (right != 0 && left >= (Bound{1} << 126) / right)
     throw std::overflow_error("the operands of a product of matrices are too large");
   const Bound bound = left * right;
-  if (bound < kDoubleLimit) return ProductPath::kDouble;
-  return bound < (Bound{1} << 63) ? ProductPath::kInt64 : ProductPath::kInt128;
+  if (bound < kDoubleLimit) return {ProductPath::kDouble};
+  if (bound >= Bound{1} << 63) return {ProductPath::kInt128};
+  const unsigned cut = cut_for(p, left, right);
+  return cut != 0 ? Route{ProductPath::kTwoDoubles, cut} : Route{ProductPath::kInt64};
 }
 
 template <class T>
 void multiply(const IntegerProduct& p, const ProductSink& sink) {
-  switch (path_for<T>(p)) {
-    case ProductPath::kDouble: return multiply_doubles<T>(p, sink);
-    case ProductPath::kInt64: return multiply_exactly<T, uint64_t>(p, sink);
-    case ProductPath::kInt128: return multiply_exactly<T, Wide>(p, sink);
+  const auto [path, cut] = route_for<T>(p);
+  switch (path) {
+    case ProductPath::kDouble:
+      return multiply_doubles<T>(p, std::array{Digit{}}, sink);
+    case ProductPath::kTwoDoubles:
+      return multiply_doubles<T>(p, std::array{Digit{0, (int64_t{1} << cut) - 1}, Digit{cut, -1}}, sink);
+    case ProductPath::kInt64:
+      return multiply_exactly<T, uint64_t>(p, sink);
+    case ProductPath::kInt128:
+      return multiply_exactly<T, Wide>(p, sink);
   }
 }
 
@@ -446,8 +505,8 @@ void check_shape(const IntegerProduct& p) {
 
 ProductPath product_path(const IntegerProduct& p) {
   check_shape(p);
-  if (p.y.cell_bytes == 2) return path_for<int16_t>(p);
-  return p.y.cell_bytes == 4 ? path_for<int32_t>(p) : path_for<int64_t>(p);
+  if (p.y.cell_bytes == 2) return route_for<int16_t>(p).path;
+  return p.y.cell_bytes == 4 ? route_for<int32_t>(p).path : route_for<int64_t>(p).path;
 }
 
 void multiply_integers(const IntegerProduct& p, const ProductSink& sink) {

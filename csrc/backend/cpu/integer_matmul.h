@@ -1,7 +1,8 @@
 // Products of integer matrices, exact.
 //
 // Where every partial sum stays below 2^53 (measured from the cells) the product runs on double-precision
-// multiply-adds, which are then exact in any order; otherwise on integers. All paths give the same values.
+// multiply-adds, which are then exact in any order; where that is so of two halves of each left cell, on two
+// such products; otherwise on integers. All paths give the same values.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +41,7 @@ struct IntegerProduct {
 // outside out_range perhaps not at all. `values` is scratch that the callee may overwrite.
 using ProductSink = std::function<void(size_t row, size_t col, int64_t* values, size_t n)>;
 
-enum class ProductPath : uint8_t { kDouble, kInt64, kInt128 };
+enum class ProductPath : uint8_t { kDouble, kTwoDoubles, kInt64, kInt128 };
 
 // The cheapest path that is exact for these cells.
 ProductPath product_path(const IntegerProduct& p);
