@@ -325,6 +325,9 @@ def run(results: Path, scratch: Path, wanted: list[Point], command: str, given: 
     point.
     """
     found = json.loads(results.read_text()) if results.is_file() else _empty(command)
+    fresh = _empty(command)
+    if found.get("record_version") != fresh["record_version"]:  # other commitments: nothing is comparable
+        found = fresh
     todo = [point for point in wanted if point["name"] not in found["points"]]
     for shape in dict.fromkeys(_shape(point) for point in todo):
         own = [point for point in todo if _shape(point) == shape]
@@ -360,11 +363,19 @@ def _shape(point: Point) -> str:
 
 
 def _empty(command: str) -> dict[str, Any]:
+    from assay.audit.header import VERSION
     from assay.bench.machine import processor
 
     machine = {"cpu": processor(), "cores": os.cpu_count()}
     today = datetime.date.today().isoformat()
-    return {"machine": machine, "date": today, "command": command, "models": {}, "points": {}}
+    return {
+        "machine": machine,
+        "date": today,
+        "command": command,
+        "record_version": VERSION,
+        "models": {},
+        "points": {},
+    }
 
 
 def main() -> None:

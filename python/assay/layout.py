@@ -4,8 +4,8 @@ A part is a matrix of rows of 2^log_columns cells, cut into blocks of 128. Tenso
 their part; each row of a tensor starts a block, its last block padded with zeros.
 
 Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...), and a head of
-its own as well (`lm_head.0`, ...); a part for each layer; a part for the rest. Boundaries: a part for each,
-int32.
+its own as well (`lm_head.0`, ...); a part for each layer; a part for the rest. Boundaries, int32: as many in
+a part as fit eight rows, one at least: hashing a column takes as long for eight rows as for one or two.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from assay.profiles import Code
 
 BLOCK = 128
 MOST_PART_ROWS = 512
+MOST_BOUNDARY_ROWS = 8
 MOST_PARTS = 4096
 MOST_CHUNK_BLOCKS = 3 << 14
 """Blocks of weights in a segment of a registration or refresh: 6.3 million cells."""
@@ -128,7 +129,10 @@ def _matrix(shape: tuple[int, ...]) -> tuple[int, int]:
 def boundary_layout(config: Configured, code: Code, tokens: int) -> Layout:
     """The commitment to the boundaries of one request."""
     model = config_of(config)
-    parts = [[(f"boundary.{i}", tokens, model.hidden_size)] for i in range(model.num_layers + 1)]
+    boundaries = [(f"boundary.{i}", tokens, model.hidden_size) for i in range(model.num_layers + 1)]
+    blocks = tokens * padded(model.hidden_size) // BLOCK
+    together = max(1, MOST_BOUNDARY_ROWS * code.row_blocks // blocks)
+    parts = [boundaries[at : at + together] for at in range(0, len(boundaries), together)]
     return _placed(parts, code, cell_bytes=4)
 
 

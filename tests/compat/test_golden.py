@@ -1,4 +1,4 @@
-"""Files of format version 3 stay readable, hiding or not; those of earlier versions are refused by theirs."""
+"""Golden files stay readable, hiding or not; those of earlier versions are refused by theirs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from assay.proof import ProofFile, pack_proof
 from assay.verify import ForwardStatement, LayerStatement, verify
 
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE / "v3"
+FOLDER = HERE / "v4"
 OLD = ["v0", "v1", "v2"]
 PROFILES = ["provable-128", "provable-100"]
 LAYER = {"proof.assay": True, "proof-not-hiding.assay": False}
@@ -33,7 +33,7 @@ LAYER_TERMS = 9
 HIDING_TERMS = LAYER_TERMS + 4
 
 
-def files(profile: str, version: str = "v3") -> dict[str, Path]:
+def files(profile: str, version: str = "v4") -> dict[str, Path]:
     folder = HERE / version / profile
     return {"public": folder / "public.assay", "challenge": folder / "challenge.json"}
 
@@ -128,7 +128,7 @@ def test_a_proof_that_does_not_hide_is_refused_unless_permitted(profile: str) ->
 @pytest.mark.parametrize("version", OLD)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_earlier_versions_are_refused(profile: str, version: str) -> None:
-    """The proof with files of version 3, and each file of an earlier version for itself, by its version."""
+    """Present files with an old proof, and each file of an earlier version for itself, by its version."""
     old = files(profile, version)
     assert agreed(HERE / version / profile / "proof.assay", files(profile))[1] == "format.version"
     # A challenge has had the same version since its record has had one of its own.
@@ -136,6 +136,13 @@ def test_earlier_versions_are_refused(profile: str, version: str) -> None:
     for name, code in (("public", "public-version"), ("challenge", challenge)):
         found = agreed(FOLDER / profile / "proof.assay", {**files(profile), name: old[name]})
         assert found[1] == code
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_challenges_to_records_of_version_3_are_refused(profile: str) -> None:
+    """Proofs and public files have kept their version since."""
+    old = files(profile, "v3")
+    assert agreed(HERE / "v3" / profile / "proof.assay", old)[1] == "record-version"
 
 
 @pytest.mark.parametrize("name", PROOFS)

@@ -22,7 +22,7 @@ from assay.audit import Challenge, RecordHeader, challenge
 from assay.audit.challenge import draw
 from assay.errors import ChallengeError, PublicFileError, RequestError, VerificationError
 from assay.framing import FormatError, Kind
-from assay.layout import BLOCK, weight_layout
+from assay.layout import BLOCK, boundary_layout, weight_layout
 from assay.model import load
 from assay.profiles import PROFILES
 from assay.proof import ProofFile
@@ -148,6 +148,20 @@ def test_slots_fill_parts_without_overlap() -> None:
     embedding = [slot.rows for slot in layout.slots if slot.name.startswith("embedding.")]
     assert sum(embedding) == 262144
     assert len(set(embedding[:-1])) == 1
+
+
+@pytest.mark.parametrize(
+    ("tokens", "together", "rows"), [(1, 19, 1), (64, 19, 6), (256, 6, 8), (1024, 1, 5), (8192, 1, 40)]
+)
+def test_as_many_boundaries_in_a_part_as_fit_eight_rows(tokens: int, together: int, rows: int) -> None:
+    config = json.loads((files("assay.cli") / "gemma3_270m.json").read_text())["config"]
+    layout = boundary_layout(config, PROFILES["provable-128"].code, tokens)
+    assert [slot.name for slot in layout.slots] == [f"boundary.{i}" for i in range(19)]
+    assert [slot.part for slot in layout.slots] == [i // together for i in range(19)]
+    assert layout.parts[0] == rows == max(layout.parts)
+    for part in range(len(layout.parts)):
+        slots = layout.of_part(part)
+        assert [slot.first_block for slot in slots] == [i * slots[0].blocks for i in range(len(slots))]
 
 
 # --- public file

@@ -15,7 +15,7 @@ from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout
 from assay.profiles import Code
 
-VERSION = 3
+VERSION = 4
 CAP = 1 << 20
 MOST_TOKENS = 1 << 13
 """Tokens that a record may cover."""

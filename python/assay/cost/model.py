@@ -16,14 +16,14 @@ from importlib.resources import files
 from typing import Any
 
 FEATURES: Mapping[str, tuple[str, ...]] = {
-    "record": ("one", "segments", "layer_cells", "layer_macs", "boundary_symbols", "logits", "logit_macs"),
+    "record": ("one", "segments", "layer_cells", "layer_macs", "boundary_hashes", "logits", "logit_macs"),
     "prove.start": ("one", "segments", "parts"),
     "prove.commit": ("one", "segments", "cells", "macs", "symbols", "kept_symbols"),
     "prove.relations": ("one", "lookups", "operands"),
     "prove.opening": ("one", "blocks", "weights", "symbols_again", "elements"),
     "verify": ("one", "segments", "elements", "stack_rows", "blocks"),
     "register": ("one", "weight_symbols", "weights", "leaves"),
-    "record.serial": ("one", "segments", "layer_cells", "boundary_symbols"),
+    "record.serial": ("one", "segments", "layer_cells", "boundary_hashes"),
     "prove.serial": ("one", "segments", "cells", "leaves"),
     "register.serial": ("one", "weights"),
     "record.memory": ("one", "boundary_digests", "boundary_bytes", "largest_segment"),

@@ -213,15 +213,16 @@ class Model:
     def _recorded(self, asked: Sequence[Asked], groups: Sequence[Group]) -> dict[str, int]:
         """What recording the requests takes: all layers, their boundaries, the head where ids are logged."""
         layers = [group for group in groups if group.name in ("embedding", "layers")]
-        parts = self.whole.num_layers + 1
-        heights = [(one, rows_of(one.tokens * self._stride // BLOCK, self.code)) for one in asked]
+        layouts = [(one, boundary_layout(self.whole, self.code, one.tokens).parts) for one in asked]
+        boundaries = self.whole.num_layers + 1
         logits = sum(one.requests * one.tokens for one in asked if not one.served) * self.whole.vocab_size
         return {
             "layer_cells": sum(group.total("cells") for group in layers),
             "layer_macs": sum(group.total("macs") for group in layers),
-            "boundary_symbols": sum(one.requests * n for one, n in heights) * parts * self.code.length,
-            "boundary_digests": parts * self.code.length * DIGEST_BYTES,
-            "boundary_bytes": max(one.tokens for one in asked) * parts * self._stride * 4,
+            "boundary_hashes": sum(one.requests * column_compressions(parts) for one, parts in layouts)
+            * self.code.length,
+            "boundary_digests": max(len(parts) for _, parts in layouts) * self.code.length * DIGEST_BYTES,
+            "boundary_bytes": max(one.tokens for one in asked) * boundaries * self._stride * 4,
             "logits": logits,
             "logit_macs": logits * self.whole.hidden_size,
         }
@@ -289,8 +290,10 @@ class Model:
         if asked.layers is None:
             return []
         around = {layer + side for layer in asked.layers for side in (0, 1)}
-        rows = boundary_layout(self.whole, self.code, asked.tokens).parts
-        return [Opened(sum(rows[i] for i in around), len(around), len(rows) - len(around))] * asked.requests
+        layout = boundary_layout(self.whole, self.code, asked.tokens)
+        opened = {slot.part for layer, slot in enumerate(layout.slots) if layer in around}
+        rows = sum(layout.parts[part] for part in opened)
+        return [Opened(rows, len(opened), len(layout.parts) - len(opened))] * asked.requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +334,16 @@ def _alike(config: Architecture, scales: ModelScales | None) -> list[int]:
         key = repr((noted.calls, scales and scales.layers[index].to_dict()))
         like.append(first.setdefault(key, index))
     return like
+
+
+def column_compressions(part_rows: Sequence[int]) -> int:
+    """Of SHA-256 for a column of a commitment: its parts' symbols with their salts, the leaf, a node."""
+
+    def compressions(message: int) -> int:
+        return -(-(message + 9) // 64)  # filled up by a bit and the length
+
+    parts = sum(compressions(8 * rows + 16 + 1) for rows in part_rows)
+    return parts + compressions(DIGEST_BYTES * len(part_rows) + 1) + compressions(2 * DIGEST_BYTES + 1)
 
 
 def rows_of(blocks: int, code: Code) -> int:
