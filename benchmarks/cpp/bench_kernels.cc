@@ -1,5 +1,5 @@
 // Nanoseconds of processor time for a unit of work of each hot kernel on one thread: the least of several
-// runs. With the argument --portable, on the portable path.
+// runs. With the argument --portable or --avx2, on that path instead of the best.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -189,6 +189,7 @@ void bench_degree() {
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "--portable") == 0) assay::cpu::force_portable(true);
+  if (argc > 1 && std::strcmp(argv[1], "--avx2") == 0) assay::cpu::forbid_avx512(true);
   assay::bench_code();
   assay::bench_degree<2>();
   assay::bench_degree<3>();

@@ -17,10 +17,13 @@ PYBIND11_MODULE(_core, m) {
       [] {
         py::typing::Dict<py::str, py::bool_> found;
         found["avx2"] = py::bool_(assay::cpu::has_avx2());
+        found["avx512"] = py::bool_(assay::cpu::has_avx512());
         found["sha"] = py::bool_(assay::cpu::has_sha());
         return found;
       },
       "Which accelerated paths this process uses.");
+  m.def("forbid_avx512", &assay::cpu::forbid_avx512, py::arg("forbidden"),
+        "Use AVX2 where there is AVX-512 (they give the same bytes).");
   m.def("force_portable", &assay::cpu::force_portable, py::arg("portable"),
         "Use the portable code paths only (they give the same bytes).");
 }

@@ -5,7 +5,7 @@
 #include <mutex>
 
 #include "base/cpu.h"
-#include "code/ntt_avx2.h"
+#include "code/packed_ntt.h"
 
 namespace assay {
 namespace {
@@ -116,8 +116,9 @@ const uint64_t* Ntt::twiddle_powers(unsigned e) const {
 
 void Ntt::evaluate(unsigned residue, const F* coeffs, size_t count, F* values, const Wanted& wanted) const {
 #if defined(__x86_64__)
-  if (cpu::has_avx2() && log_n_ >= avx2::kMinLogNtt) {
-    return avx2::evaluate(*this, residue, coeffs, count, values, wanted);
+  if (log_n_ >= kMinLogPackedNtt) {
+    if (cpu::has_avx512()) return avx512::evaluate(*this, residue, coeffs, count, values, wanted);
+    if (cpu::has_avx2()) return avx2::evaluate(*this, residue, coeffs, count, values, wanted);
   }
 #endif
   evaluate_portable(*this, residue, coeffs, count, wanted, values);

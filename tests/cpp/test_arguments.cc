@@ -3,11 +3,11 @@
 #include <cmath>
 
 #include "base/bytes.h"
-#include "base/cpu.h"
 #include "circuit/prover.h"
 #include "circuit/verifier.h"
 #include "circuits.h"
 #include "commit/verifier.h"
+#include "paths.h"
 #include "system/statement.h"
 
 using namespace assay;
@@ -310,11 +310,10 @@ void check_grids() {
       for (int eq = 0; eq < 4; ++eq) check_grid<D>(random, rows, cols, elements, eq & 1, eq & 2, eq % 3 == 0);
 }
 TEST(grids) {
-  for (const bool portable : {true, false}) {
-    cpu::force_portable(portable);
+  on_all_paths([] {
     check_grids<2>();
     check_grids<3>();
-  }
+  });
 }
 
 // ---- Fraction tree ----

@@ -5,10 +5,10 @@
 #include <stdexcept>
 #include <vector>
 
-#include "base/cpu.h"
 #include "check.h"
 #include "code/ntt.h"
 #include "code/reed_solomon.h"
+#include "paths.h"
 
 namespace assay {
 namespace {
@@ -51,11 +51,8 @@ std::vector<F> encode(const ReedSolomon& code, const std::vector<F>& coeffs) {
   return codeword;
 }
 
-std::vector<F> encode_portable(const ReedSolomon& code, const std::vector<F>& coeffs) {
-  cpu::force_portable(true);
-  std::vector<F> codeword = encode(code, coeffs);
-  cpu::force_portable(false);
-  return codeword;
+void check_all_paths(const ReedSolomon& code, const std::vector<F>& coeffs, const std::vector<F>& codeword) {
+  on_all_paths([&] { CHECK(encode(code, coeffs) == codeword); });
 }
 
 // Some codes of every size from 4 up, with few and with all coefficients.
@@ -97,11 +94,11 @@ TEST(encode_evaluates) {
   });
 }
 
-TEST(portable_and_avx2_agree) {
+TEST(paths_agree) {
   Random random(2);
   for_codes(14, [&](const ReedSolomon& code) {
     const std::vector<F> coeffs = random.fields(code.degree_bound());
-    CHECK(encode(code, coeffs) == encode_portable(code, coeffs));
+    check_all_paths(code, coeffs, encode(code, coeffs));
   });
 }
 
@@ -111,7 +108,7 @@ TEST(encode_extreme_coefficients) {
   for (const uint64_t value : {uint64_t{0}, uint64_t{1}, kModulus - 1, kEpsilon, kEpsilon + 1}) {
     const std::vector<F> coeffs(n, F(value));
     const std::vector<F> codeword = encode(code, coeffs);
-    CHECK(codeword == encode_portable(code, coeffs));
+    check_all_paths(code, coeffs, codeword);
     for (size_t j = 0; j < code.length(); j += 37) CHECK_EQ(codeword[j], horner(coeffs, code.point(j)));
   }
 }
@@ -122,7 +119,7 @@ TEST(encode_at_default_size) {
   Random random(3);
   const std::vector<F> coeffs = random.fields(code.degree_bound());
   const std::vector<F> codeword = encode(code, coeffs);
-  CHECK(codeword == encode_portable(code, coeffs));
+  check_all_paths(code, coeffs, codeword);
   for (const size_t j :
        {size_t{0}, size_t{1}, size_t{262143}, size_t{262144}, size_t{400000}, size_t{524287}}) {
     CHECK_EQ(codeword[j], horner(coeffs, code.point(j)));

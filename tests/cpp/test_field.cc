@@ -1,68 +1,16 @@
-// Field laws on edge and random values, against arithmetic with the remainder of 128-bit integers; packed
-// arithmetic against scalar.
+// Field laws on edge and random values, against arithmetic with the remainder of 128-bit integers.
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
 
-#include "base/cpu.h"
 #include "check.h"
 #include "field/extension.h"
 #include "field/goldilocks.h"
-#include "field/packed_avx2.h"
+#include "field_samples.h"
 
 namespace assay {
 namespace {
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {  // splitmix64
-    uint64_t z = state_ += 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-  }
-
- private:
-  uint64_t state_;
-};
-
-// Values near every boundary of a reduction, and some in between; all canonical.
-const std::vector<F>& samples() {
-  static const std::vector<F> all = [] {
-    std::vector<F> r;
-    for (const uint64_t center : {uint64_t{0}, uint64_t{1} << 31, kEpsilon, kModulus / 2, uint64_t{1} << 63,
-                                  kModulus - kEpsilon, kModulus - (uint64_t{1} << 31), kModulus - 1}) {
-      for (int64_t offset = -2; offset <= 2; ++offset) {
-        const uint64_t x = center + static_cast<uint64_t>(offset);
-        if (x < kModulus) r.push_back(F(x));
-      }
-    }
-    Random random(1);
-    for (int i = 0; i < 30; ++i) r.push_back(F::from_u64(random.next()));
-    return r;
-  }();
-  return all;
-}
-
-uint64_t remainder(u128 x) { return static_cast<uint64_t>(x % kModulus); }
-
-template <int D>
-std::vector<Ext<D>> ext_samples(size_t n) {
-  Random random(2);
-  std::vector<Ext<D>> r(n);
-  for (Ext<D>& x : r) {
-    for (F& c : x.c) c = samples()[random.next() % samples().size()];
-  }
-  return r;
-}
-
-template <class Body>
-void for_degrees(Body body) {
-  body.template operator()<2>();
-  body.template operator()<3>();
-}
 
 // Schoolbook, one reduction after each step.
 template <int D>
@@ -184,126 +132,6 @@ TEST(arithmetic_at_compile_time) {
   static_assert(Ext<3>(F(5)) * inverse(Ext<3>(F(5))) == Ext<3>::one());
   static_assert(Ext<2>(F(5)) * inverse(Ext<2>(F(5))) == Ext<2>::one());
 }
-
-#if defined(__x86_64__)
-
-// All pairs of samples, four at a time.
-struct Pairs {
-  std::vector<uint64_t> a, b;
-  Pairs() {
-    for (const F x : samples()) {
-      for (const F y : samples()) {
-        a.push_back(x.v);
-        b.push_back(y.v);
-      }
-    }
-    while (a.size() % 4 != 0) {
-      a.push_back(0);
-      b.push_back(0);
-    }
-  }
-};
-
-ASSAY_AVX2 void packed_operations(const Pairs& in, std::vector<uint64_t> (&out)[4]) {
-  for (size_t i = 0; i < in.a.size(); i += 4) {
-    const avx2::V a = avx2::load(&in.a[i]), b = avx2::load(&in.b[i]);
-    avx2::store(&out[0][i], avx2::add(a, b));
-    avx2::store(&out[1][i], avx2::sub(a, b));
-    avx2::store(&out[2][i], avx2::mul(a, b));
-    avx2::store(&out[3][i], avx2::reduce<37>(avx2::widen(a) - avx2::widen(b)));
-  }
-}
-
-TEST(packed_operations_match_scalar) {
-  if (!cpu::has_avx2()) return;
-  const Pairs in;
-  std::vector<uint64_t> out[4];
-  for (std::vector<uint64_t>& v : out) v.resize(in.a.size());
-  packed_operations(in, out);
-  for (size_t i = 0; i < in.a.size(); ++i) {
-    const F a(in.a[i]), b(in.b[i]);
-    CHECK_EQ(out[0][i], (a + b).v);
-    CHECK_EQ(out[1][i], (a - b).v);
-    CHECK_EQ(out[2][i], (a * b).v);
-    CHECK_EQ(out[3][i], (a - b).v);
-  }
-}
-
-// Multiplication of 64-bit values that need not be canonical.
-ASSAY_AVX2 void packed_product(const uint64_t* a, const uint64_t* b, uint64_t* out) {
-  avx2::store(out, avx2::mul(avx2::load(a), avx2::load(b)));
-}
-
-TEST(packed_product_takes_any_64_bits) {
-  if (!cpu::has_avx2()) return;
-  const uint64_t edges[] = {0,           1, kEpsilon, kEpsilon + 1, kModulus - 1, kModulus, ~uint64_t{0} - 1,
-                            ~uint64_t{0}};
-  for (const uint64_t x : edges) {
-    for (const uint64_t y : edges) {
-      const uint64_t a[4] = {x, y, x, y}, b[4] = {y, x, x, y};
-      uint64_t out[4];
-      packed_product(a, b, out);
-      for (int i = 0; i < 4; ++i) CHECK_EQ(out[i], remainder(static_cast<u128>(a[i]) * b[i]));
-    }
-  }
-}
-
-template <int kBits>
-ASSAY_AVX2 uint64_t packed_reduce(int64_t lo, int64_t hi) {
-  uint64_t out[4];
-  avx2::store(out, avx2::reduce<kBits>(avx2::Wide{_mm256_set1_epi64x(lo), _mm256_set1_epi64x(hi)}));
-  CHECK(std::count(out, out + 4, out[0]) == 4);
-  return out[0];
-}
-
-// Every combination of values near the bounds and near the carries between the halves.
-template <int kBits>
-void check_reduce() {
-  constexpr int64_t bound = (int64_t{1} << (kBits - 1)) - 1;
-  std::vector<int64_t> values;
-  for (const int64_t center : {int64_t{0}, int64_t{1} << 31, int64_t{1} << 32, bound / 2, bound}) {
-    for (int64_t offset = -3; offset <= 3; ++offset) {
-      const int64_t x = std::clamp(center + offset, -bound, bound);
-      values.push_back(x);
-      values.push_back(-x);
-    }
-  }
-  for (const int64_t lo : values) {
-    for (const int64_t hi : values) {
-      const F want = F::from_i64(lo) + F::from_i64(hi) * F(uint64_t{1} << 32);
-      CHECK_EQ(packed_reduce<kBits>(lo, hi), want.v);
-    }
-  }
-}
-
-TEST(packed_reduction_within_its_bounds) {
-  if (!cpu::has_avx2()) return;
-  check_reduce<37>();
-  check_reduce<42>();
-  check_reduce<58>();
-  check_reduce<60>();
-}
-
-template <int D>
-ASSAY_AVX2 void packed_extension(const std::vector<Ext<D>>& a, const std::vector<Ext<D>>& b,
-                                 std::vector<Ext<D>>& out) {
-  for (size_t i = 0; i < a.size(); i += 4) {
-    const avx2::PackedExt<D> x = avx2::load_exts(&a[i]), y = avx2::load_exts(&b[i]);
-    avx2::store_exts(&out[i], x * y - (x + y));
-  }
-}
-
-TEST(packed_extension_matches_scalar) {
-  if (!cpu::has_avx2()) return;
-  for_degrees([]<int D>() {
-    const std::vector<Ext<D>> a = ext_samples<D>(4000);
-    std::vector<Ext<D>> b(a.rbegin(), a.rend()), out(a.size());
-    packed_extension<D>(a, b, out);
-    for (size_t i = 0; i < a.size(); ++i) CHECK_EQ(out[i], a[i] * b[i] - (a[i] + b[i]));
-  });
-}
-
-#endif  // defined(__x86_64__)
 
 }  // namespace
 }  // namespace assay

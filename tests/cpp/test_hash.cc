@@ -13,6 +13,7 @@
 #include "hash/keccak.h"
 #include "hash/merkle.h"
 #include "hash/sha256.h"
+#include "paths.h"
 #include "vectors.h"
 
 namespace assay {
@@ -39,12 +40,6 @@ Bytes random_bytes(size_t length, uint64_t stream) {
   return bytes;
 }
 
-class PortableOnly {
- public:
-  PortableOnly() { cpu::force_portable(true); }
-  ~PortableOnly() { cpu::force_portable(false); }
-};
-
 class WithoutSha {
  public:
   WithoutSha() { cpu::forbid_sha(true); }
@@ -53,7 +48,7 @@ class WithoutSha {
 
 // Runs a test body on every path this machine has: the best, the one with AVX2 alone, the portable one.
 template <class Body>
-void on_all_paths(const Body& body) {
+void on_hash_paths(const Body& body) {
   body();
   {
     const WithoutSha avx2_alone;
@@ -71,7 +66,7 @@ Digest digest_of(std::span<const Digest> digests) {
 
 // FIPS 180-4 example messages (csrc.nist.gov, "SHA256.pdf") and the empty message.
 TEST(sha256_known_answers) {
-  on_all_paths([] {
+  on_hash_paths([] {
     CHECK_EQ(hex(sha256({})), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     CHECK_EQ(hex(sha256(bytes_of("abc"))),
              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -83,7 +78,7 @@ TEST(sha256_known_answers) {
 }
 
 TEST(sha256_vectors) {
-  on_all_paths([] {
+  on_hash_paths([] {
     for (const auto& line : read_vectors(kVectors, "sha256")) {
       CHECK_EQ(hex(sha256(pattern(std::stoul(line[1])))), line[2]);
     }
@@ -118,7 +113,7 @@ TEST(sha256_in_pieces) {
 }
 
 TEST(sha256_of_many_is_sha256_of_each) {
-  on_all_paths([] {
+  on_hash_paths([] {
     for (const size_t length : {0, 1, 31, 32, 54, 55, 62, 63, 64, 65, 96, 128, 200}) {
       for (const size_t count : {0, 1, 2, 3, 7, 8, 9, 17}) {
         const Bytes data = random_bytes(length * count, length);
@@ -177,7 +172,7 @@ std::vector<Digest> finish(const ColumnHasher& hasher, const Matrix& m) {
 }
 
 TEST(column_vectors) {
-  on_all_paths([] {
+  on_hash_paths([] {
     for (const auto& line : read_vectors(kVectors, "columns")) {
       const Matrix m(std::stoul(line[1]), std::stoul(line[2]));
       for (const size_t step : {1, 3, 8, 13, 64}) {
@@ -203,7 +198,7 @@ TEST(columns_across_tiles_and_threads) {
     CHECK_EQ(expected[c], sha256(message));
   }
   set_threads(4);
-  on_all_paths([&] { CHECK_EQ(finish(m.hashed(10), m), expected); });
+  on_hash_paths([&] { CHECK_EQ(finish(m.hashed(10), m), expected); });
   set_threads(0);
 }
 
@@ -309,7 +304,7 @@ struct Opening {
 };
 
 TEST(merkle_vectors) {
-  on_all_paths([] {
+  on_hash_paths([] {
     for (const auto& line : read_vectors(kVectors, "merkle")) {
       const MerkleTree tree(numbered_leaves(std::stoul(line[1])));
       CHECK_EQ(hex(tree.root()), line[2]);
@@ -443,7 +438,7 @@ TEST(merkle_of_the_usual_size) {
 }
 
 TEST(leaves_from_parts_one_after_another_are_leaf_digest_of_each) {
-  on_all_paths([] {
+  on_hash_paths([] {
     for (const size_t part_count : {1, 2, 3, 18}) {
       for (const size_t columns : {0, 1, 65, 200}) {
         std::vector<std::vector<Digest>> parts;
@@ -476,7 +471,7 @@ TEST(leaves_from_parts_one_after_another_are_leaf_digest_of_each) {
 
 // The permutation of the all-zero state (Keccak team, KeccakF-1600-IntermediateValues.txt).
 TEST(keccak_of_zero) {
-  on_all_paths([] {
+  on_hash_paths([] {
     KeccakState state{};
     keccak_f1600(state);
     CHECK_EQ(state[0], 0xF1258F7940E1DDE7ULL);
@@ -486,7 +481,7 @@ TEST(keccak_of_zero) {
 }
 
 TEST(shake128_vectors) {
-  on_all_paths([] {
+  on_hash_paths([] {
     for (const auto& line : read_vectors(kVectors, "shake128")) {
       CHECK_EQ(hex(shake128(pattern(std::stoul(line[1])), std::stoul(line[2]))), line[3]);
     }
@@ -522,7 +517,7 @@ PrgKey counting_key() {
 }
 
 TEST(chacha20_rfc8439) {
-  on_all_paths([] {
+  on_hash_paths([] {
     std::array<uint8_t, 64> block;
     // Section 2.3.2
     chacha20_block(counting_key(), 1, {0, 0, 0, 9, 0, 0, 0, 0x4a, 0, 0, 0, 0}, block);
@@ -542,7 +537,7 @@ TEST(chacha20_rfc8439) {
 }
 
 TEST(prg_vectors) {
-  on_all_paths([] {
+  on_hash_paths([] {
     for (const auto& line : read_vectors(kVectors, "prg")) {
       const Bytes key_bytes = pattern(32);
       PrgKey key;
@@ -601,7 +596,7 @@ TEST(prg_streams_and_keys_differ) {
 
 // One word in 2^32 is not below p. Block 638,386,946 of this stream has one: word 4.
 TEST(prg_field_elements_skip_words_at_or_above_p) {
-  on_all_paths([] {
+  on_hash_paths([] {
     constexpr uint64_t kBlock = 638386946;
     Prg words({}, 0), singly({}, 0), together({}, 0);
     for (Prg* prg : {&words, &singly, &together}) prg->seek(kBlock);

@@ -1,4 +1,4 @@
-// Every kernel against its formula in plain field arithmetic, on the portable and on the AVX2 path.
+// Every kernel against its formula in plain field arithmetic, on every path.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "backend/kernels.h"
-#include "base/cpu.h"
 #include "check.h"
+#include "paths.h"
 
 namespace assay {
 namespace {
@@ -92,15 +92,6 @@ class PlaneVector {
   std::vector<uint64_t> storage_;
 };
 
-// Runs the body on the portable path and on the accelerated one.
-template <class Body>
-void on_both_paths(Body body) {
-  cpu::force_portable(true);
-  body();
-  cpu::force_portable(false);
-  body();
-}
-
 template <class Body>
 void for_types(Body body) {
   const auto with_degree = [&]<int D>() {
@@ -133,7 +124,7 @@ void check_accumulate_rows(Random& random, size_t rows, size_t cols) {
   for (size_t r = 0; r < rows; ++r) {
     for (size_t j = 0; j < cols; ++j) want[j] += coef[r] * F::from_i64(cells[r * stride + j]);
   }
-  on_both_paths([&] {
+  on_all_paths([&] {
     std::vector<Ext<D>> out = start;
     accumulate_rows<D, T>(cells.data(), stride, rows, cols, coef.data(), out.data());
     CHECK(out == want);
@@ -162,7 +153,7 @@ void check_extremes(F limb, T cell) {
   const Ext<D> row = x * F(kCols) * F::from_i64(cell);
   std::vector<uint32_t> index(kRows);
   for (size_t i = 0; i < kRows; ++i) index[i] = static_cast<uint32_t>(kRows - 1 - i);
-  on_both_paths([&] {
+  on_all_paths([&] {
     std::vector<Ext<D>> rows(kCols), blocks(kCols), dots(2), short_dots(kRows);
     accumulate_rows<D, T>(cells.data(), kCols, kRows, kCols, coef.data(), rows.data());
     accumulate_blocks<D, T>(cells.data(), kCols, index, coef.data(), blocks.data());
@@ -195,7 +186,7 @@ void check_dot_blocks(Random& random, size_t blocks, size_t block_len) {
   for (size_t b = 0; b < blocks; ++b) {
     for (size_t j = 0; j < block_len; ++j) want[b] += weights[j] * F::from_i64(cells[b * block_len + j]);
   }
-  on_both_paths([&] {
+  on_all_paths([&] {
     std::vector<Ext<D>> out = random.exts<D>(blocks);
     dot_blocks<D, T>(cells.data(), blocks, block_len, weights.data(), out.data());
     CHECK(out == want);
@@ -224,7 +215,7 @@ void check_accumulate_blocks(Random& random, size_t count, size_t block_len) {
   for (size_t i = 0; i < count; ++i) {
     for (size_t j = 0; j < block_len; ++j) want[j] += coef[i] * F::from_i64(cells[index[i] * block_len + j]);
   }
-  on_both_paths([&] {
+  on_all_paths([&] {
     std::vector<Ext<D>> out = start;
     accumulate_blocks<D, T>(cells.data(), block_len, index, coef.data(), out.data());
     CHECK(out == want);
@@ -250,7 +241,7 @@ TEST(eq_table_is_the_product) {
       for (size_t i = 0; i < want.size(); ++i) {
         for (size_t k = 0; k < n; ++k) want[i] *= (i >> k & 1) != 0 ? point[k] : Ext<D>::one() - point[k];
       }
-      on_both_paths([&] {
+      on_all_paths([&] {
         std::vector<Ext<D>> table(want.size() + 1, random.exts<D>(1)[0]);
         const Ext<D> guard = table.back();
         eq_table<D>(point, table.data());
@@ -272,7 +263,7 @@ TEST(inner_product_is_the_sum) {
       const std::vector<Ext<D>> a = random.exts<D>(n), b = random.exts<D>(n);
       Ext<D> want;
       for (size_t i = 0; i < n; ++i) want += a[i] * b[i];
-      on_both_paths([&] { CHECK_EQ(inner_product<D>(a.data(), b.data(), n), want); });
+      on_all_paths([&] { CHECK_EQ(inner_product<D>(a.data(), b.data(), n), want); });
     }
   });
 }
@@ -288,7 +279,7 @@ TEST(add_multiple_is_the_sum) {
       const Ext<D> c = random.exts<D>(1)[0];
       std::vector<Ext<D>> want = start;
       for (size_t i = 0; i < n; ++i) want[i] += c * values[i];
-      on_both_paths([&] {
+      on_all_paths([&] {
         std::vector<Ext<D>> got = start;
         add_multiple<D>(values.data(), n, c, got.data());
         CHECK(got == want);
@@ -306,7 +297,7 @@ void check_fraction_layer(const std::vector<Ext<D>>& p, const std::vector<Ext<D>
     q_want.push_back(q[i] * q[i + 1]);
     ones_want.push_back(q[i] + q[i + 1]);
   }
-  on_both_paths([&] {
+  on_all_paths([&] {
     PlaneVector<D> ps(p), qs(q), p_out(n / 2), q_out(n / 2);
     fraction_layer<D>(ps.view(), qs.view(), n, p_out.view(), q_out.view());
     CHECK(p_out.values() == p_want && q_out.values() == q_want);
@@ -334,7 +325,7 @@ TEST(fold_binds_the_lowest_variable) {
       const Ext<D> r = random.exts<D>(1)[0];
       std::vector<Ext<D>> want;
       for (size_t i = 0; i < n; i += 2) want.push_back(a[i] + r * (a[i + 1] - a[i]));
-      on_both_paths([&] {
+      on_all_paths([&] {
         PlaneVector<D> in(a), out(n / 2);
         fold<D>(in.view(), n, r, out.view());
         CHECK(out.values() == want && out.guards_hold() && in.values() == a);
@@ -378,7 +369,7 @@ void check_fraction_round(Random& random, size_t n) {
     return sum;
   });
   PlaneVector<D> pas(pa), pbs(pb), qas(qa), qbs(qb), eqs(eq);
-  on_both_paths([&] {
+  on_all_paths([&] {
     const RoundEnds<D> got = fraction_round<D>(pas.view(), pbs.view(), qas.view(), qbs.view(), eqs.view(), n);
     CHECK(got.zero == want.zero && got.infinity == want.infinity);
     const RoundEnds<D> ones = fraction_round_ones<D>(qas.view(), qbs.view(), lambda, eqs.view(), n);
@@ -443,7 +434,7 @@ void check_products(Random& random, size_t n) {
     weighted += a[i] * b[i];
     base_weighted += a[i] * x[i];
   }
-  on_both_paths([&] {
+  on_all_paths([&] {
     PlaneVector<D> as(a), bs(b), out(n);
     BasePlane xs(x), ys(y), base_out{std::vector<F>(n)};
     multiply<D>(as.view(), bs.view(), n, out.view());
@@ -477,7 +468,7 @@ void check_lines(Random& random, size_t n) {
   const Ext<D> r = random.exts<D>(1)[0];
   std::vector<F> x(n);
   for (F& v : x) v = random.field();
-  on_both_paths([&] {
+  on_all_paths([&] {
     PlaneVector<D> as(a), out(n / 2);
     BasePlane xs(x), base_out{std::vector<F>(n / 2)};
     for (const Node node : kNodes) {

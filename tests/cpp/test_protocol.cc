@@ -4,9 +4,9 @@
 #include <set>
 
 #include "base/bytes.h"
-#include "base/cpu.h"
 #include "base/parallel.h"
 #include "circuits.h"
+#include "paths.h"
 
 using namespace assay;
 using namespace assay::test;
@@ -714,11 +714,10 @@ TEST(same_bytes_on_every_path) {
       const auto body = setup.prove();
       for (int threads : {1, 2}) {
         set_threads(threads);
-        CHECK(setup.prove() == body);
-        cpu::force_portable(true);
-        CHECK(setup.prove() == body);
-        expect_accepted("portable", verdict(setup.statement, body));
-        cpu::force_portable(false);
+        on_all_paths([&] {
+          CHECK(setup.prove() == body);
+          expect_accepted("on every path", verdict(setup.statement, body));
+        });
       }
       set_threads(0);
       ProveOptions options;

@@ -22,11 +22,13 @@ extensions = st.sampled_from([2, 3]).flatmap(
 )
 
 
-@pytest.fixture(autouse=True, params=[False, True], ids=["dispatched", "portable"])
+@pytest.fixture(autouse=True, params=["dispatched", "without AVX-512", "portable"])
 def paths(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every test on the accelerated and on the portable paths."""
-    _core.force_portable(request.param)
+    _core.forbid_avx512(request.param == "without AVX-512")
+    _core.force_portable(request.param == "portable")
     yield
+    _core.forbid_avx512(False)
     _core.force_portable(False)
 
 

@@ -1,4 +1,4 @@
-// Chooses between the portable and the AVX2 kernels at run time.
+// Chooses between the portable, the AVX2 and the AVX-512 kernels at run time.
 #include "backend/kernels.h"
 
 #include <stdexcept>
@@ -7,8 +7,14 @@
 #include "base/cpu.h"
 
 #if defined(__x86_64__)
-#include "backend/cpu/avx2.h"
-#define ASSAY_DISPATCH(...) return cpu::has_avx2() ? avx2::__VA_ARGS__ : portable::__VA_ARGS__
+namespace assay::avx2 {
+#include "backend/cpu/packed_kernels.inc"
+}
+namespace assay::avx512 {
+#include "backend/cpu/packed_kernels.inc"
+}
+#define ASSAY_DISPATCH(...) \
+  return cpu::has_avx512() ? avx512::__VA_ARGS__ : cpu::has_avx2() ? avx2::__VA_ARGS__ : portable::__VA_ARGS__
 #else
 #define ASSAY_DISPATCH(...) return portable::__VA_ARGS__
 #endif

@@ -1,5 +1,5 @@
-// The kernels of backend/kernels.h in plain C++: the path of machines without AVX2 and the reference for
-// those with it.
+// The kernels of backend/kernels.h in plain C++: the path of machines without vector instructions and the
+// reference for those with them.
 #pragma once
 
 #include <algorithm>

@@ -7,7 +7,7 @@ import numpy
 import numpy.typing
 import typing
 from . import testing
-__all__: list[str] = ['Circuit', 'CodeParams', 'Commitment', 'EvaluationError', 'File', 'LongLived', 'Malformed', 'NotProvable', 'Rejected', 'Statement', 'combine_parts', 'force_portable', 'merkle_root', 'part_digests', 'processor', 'prove', 'set_threads', 'testing', 'threads', 'verify']
+__all__: list[str] = ['Circuit', 'CodeParams', 'Commitment', 'EvaluationError', 'File', 'LongLived', 'Malformed', 'NotProvable', 'Rejected', 'Statement', 'combine_parts', 'forbid_avx512', 'force_portable', 'merkle_root', 'part_digests', 'processor', 'prove', 'set_threads', 'testing', 'threads', 'verify']
 class Rejected(Exception):
     """
     A proof was rejected: args are (code, segment, relation, round, message).
@@ -136,6 +136,10 @@ class Statement:
 def combine_parts(parts: collections.abc.Sequence[numpy.ndarray]) -> numpy.typing.NDArray[numpy.uint8]:
     """
     The leaves over the digests of all parts.
+    """
+def forbid_avx512(forbidden: bool) -> None:
+    """
+    Use AVX2 where there is AVX-512 (they give the same bytes).
     """
 def force_portable(portable: bool) -> None:
     """

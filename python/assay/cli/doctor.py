@@ -70,7 +70,7 @@ def _try_core() -> str:
 
 def _lines(found: dict[str, Any]) -> list[str]:
     processor = found["processor"]
-    have = [name for name in ("avx2", "sha") if processor[name]]
+    have = [name for name in ("avx2", "avx512", "sha") if processor[name]]
     lines = [
         f"assay {found['version']}, Python {found['python']}, {found['system']}",
         f"processor: {', '.join(have) or 'portable code only'}; {processor['threads']} threads",

@@ -1,5 +1,8 @@
-// Four elements of F at a time, with AVX2. Functions here may be called only where the processor has it, and
-// only from functions with the same target.
+// Four elements of F at a time. A source file is compiled for one instruction set: AVX2, or AVX-512 if it
+// defines ASSAY_AVX512 before it includes this. Functions here may be called only where the processor has
+// that set, and only from functions with the same target.
+//
+// AVX-512 is used on vectors of 256 bits: for twice the registers, unsigned comparisons and masks.
 #pragma once
 
 #if defined(__x86_64__)
@@ -12,34 +15,56 @@
 #include "field/extension.h"
 #include "field/goldilocks.h"
 
-#define ASSAY_AVX2 [[gnu::target("avx2,bmi2")]]
-#define ASSAY_AVX2_INLINE [[gnu::always_inline, gnu::target("avx2,bmi2")]] inline
+#if defined(ASSAY_AVX512)
+#define ASSAY_ISA avx512
+#define ASSAY_TARGET "avx2,bmi2,avx512f,avx512vl,avx512dq,avx512bw"
+#else
+#define ASSAY_ISA avx2
+#define ASSAY_TARGET "avx2,bmi2"
+#endif
+#define ASSAY_PACKED [[gnu::target(ASSAY_TARGET)]]
+#define ASSAY_PACKED_INLINE [[gnu::always_inline, gnu::target(ASSAY_TARGET)]] inline
 
-namespace assay::avx2 {
+namespace assay::ASSAY_ISA {
 
 using V = __m256i;  // four unsigned (or, where said, signed) 64-bit lanes
 
-ASSAY_AVX2_INLINE V splat(uint64_t x) { return _mm256_set1_epi64x(static_cast<int64_t>(x)); }
-ASSAY_AVX2_INLINE V load(const uint64_t* p) { return _mm256_loadu_si256(reinterpret_cast<const V*>(p)); }
-ASSAY_AVX2_INLINE void store(uint64_t* p, V x) { _mm256_storeu_si256(reinterpret_cast<V*>(p), x); }
+ASSAY_PACKED_INLINE V splat(uint64_t x) { return _mm256_set1_epi64x(static_cast<int64_t>(x)); }
+ASSAY_PACKED_INLINE V load(const uint64_t* p) { return _mm256_loadu_si256(reinterpret_cast<const V*>(p)); }
+ASSAY_PACKED_INLINE void store(uint64_t* p, V x) { _mm256_storeu_si256(reinterpret_cast<V*>(p), x); }
 
 // ---- Canonical elements ----------------------------------------------------------------------------------
+
+#if defined(ASSAY_AVX512)
+
+// a - b mod p.
+ASSAY_PACKED_INLINE V sub(V a, V b) {
+  const V difference = _mm256_sub_epi64(a, b);
+  const __mmask8 borrow = _mm256_cmplt_epu64_mask(a, b);
+  return _mm256_mask_sub_epi64(difference, borrow, difference, splat(kEpsilon));
+}
+// a + b = a - (p - b), p - b in [1, p].
+ASSAY_PACKED_INLINE V add(V a, V b) { return sub(a, _mm256_sub_epi64(splat(kModulus), b)); }
+
+#else
 
 // AVX2 compares signed lanes only: unsigned order is signed order after adding 2^63 to both sides.
 inline constexpr uint64_t kFlip = uint64_t{1} << 63;
 
-ASSAY_AVX2_INLINE V flip(V x) { return _mm256_xor_si256(x, splat(kFlip)); }
+ASSAY_PACKED_INLINE V flip(V x) { return _mm256_xor_si256(x, splat(kFlip)); }
 
 // a - b mod p from a + 2^63 and b + 2^63.
-ASSAY_AVX2_INLINE V sub_flipped(V a, V b) {
+ASSAY_PACKED_INLINE V sub_flipped(V a, V b) {
   const V borrow = _mm256_cmpgt_epi64(b, a);
   return _mm256_sub_epi64(_mm256_sub_epi64(a, b), _mm256_srli_epi64(borrow, 32));
 }
-ASSAY_AVX2_INLINE V sub(V a, V b) { return sub_flipped(flip(a), flip(b)); }
+ASSAY_PACKED_INLINE V sub(V a, V b) { return sub_flipped(flip(a), flip(b)); }
 // a + b = a - (p - b), p - b in [1, p].
-ASSAY_AVX2_INLINE V add(V a, V b) {
+ASSAY_PACKED_INLINE V add(V a, V b) {
   return sub_flipped(flip(a), _mm256_sub_epi64(splat(kModulus + kFlip), b));
 }
+
+#endif
 
 // ---- Sums of products ------------------------------------------------------------------------------------
 
@@ -49,32 +74,36 @@ struct Wide {
   V lo, hi;
 };
 
-ASSAY_AVX2_INLINE Wide operator+(Wide a, Wide b) {
+ASSAY_PACKED_INLINE Wide operator+(Wide a, Wide b) {
   return {_mm256_add_epi64(a.lo, b.lo), _mm256_add_epi64(a.hi, b.hi)};
 }
-ASSAY_AVX2_INLINE Wide operator-(Wide a, Wide b) {
+ASSAY_PACKED_INLINE Wide operator-(Wide a, Wide b) {
   return {_mm256_sub_epi64(a.lo, b.lo), _mm256_sub_epi64(a.hi, b.hi)};
 }
 template <int kShift>
-ASSAY_AVX2_INLINE Wide shift_left(Wide a) {
+ASSAY_PACKED_INLINE Wide shift_left(Wide a) {
   return {_mm256_slli_epi64(a.lo, kShift), _mm256_slli_epi64(a.hi, kShift)};
 }
 
-ASSAY_AVX2_INLINE V low_half(V x) { return _mm256_and_si256(x, splat(kEpsilon)); }
-ASSAY_AVX2_INLINE V high_half(V x) { return _mm256_srli_epi64(x, 32); }
+ASSAY_PACKED_INLINE V low_half(V x) { return _mm256_and_si256(x, splat(kEpsilon)); }
+ASSAY_PACKED_INLINE V high_half(V x) { return _mm256_srli_epi64(x, 32); }
 
-ASSAY_AVX2_INLINE Wide widen(V x) { return {low_half(x), high_half(x)}; }
+ASSAY_PACKED_INLINE Wide widen(V x) { return {low_half(x), high_half(x)}; }
 // Of signed lanes, |x| <= 2^62: hi in [-2^30, 2^30].
-ASSAY_AVX2_INLINE Wide widen_signed(V x) {
+ASSAY_PACKED_INLINE Wide widen_signed(V x) {
+#if defined(ASSAY_AVX512)
+  return {low_half(x), _mm256_srai_epi64(x, 32)};
+#else
   const V flipped = flip(x);
   return {low_half(flipped), _mm256_sub_epi64(high_half(flipped), splat(uint64_t{1} << 31))};
+#endif
 }
-ASSAY_AVX2_INLINE V negate(V x) { return _mm256_sub_epi64(_mm256_setzero_si256(), x); }
-ASSAY_AVX2_INLINE Wide times_2_32(Wide a) { return {negate(a.hi), _mm256_add_epi64(a.lo, a.hi)}; }
-ASSAY_AVX2_INLINE Wide times_2_64(Wide a) { return {negate(_mm256_add_epi64(a.lo, a.hi)), a.lo}; }
+ASSAY_PACKED_INLINE V negate(V x) { return _mm256_sub_epi64(_mm256_setzero_si256(), x); }
+ASSAY_PACKED_INLINE Wide times_2_32(Wide a) { return {negate(a.hi), _mm256_add_epi64(a.lo, a.hi)}; }
+ASSAY_PACKED_INLINE Wide times_2_64(Wide a) { return {negate(_mm256_add_epi64(a.lo, a.hi)), a.lo}; }
 
 // a * b, where a_hi and b_hi hold the high halves in their low halves.
-ASSAY_AVX2_INLINE Wide product(V a, V a_hi, V b, V b_hi) {
+ASSAY_PACKED_INLINE Wide product(V a, V a_hi, V b, V b_hi) {
   const V ll = _mm256_mul_epu32(a, b);
   const V lh = _mm256_mul_epu32(a, b_hi);
   const V hl = _mm256_mul_epu32(a_hi, b);
@@ -85,7 +114,7 @@ ASSAY_AVX2_INLINE Wide product(V a, V a_hi, V b, V b_hi) {
   const V lo = _mm256_sub_epi64(_mm256_sub_epi64(low_half(ll), high_half(hh)), at64);
   return {lo, _mm256_add_epi64(at32, at64)};
 }
-ASSAY_AVX2_INLINE Wide product(V a, V b) { return product(a, high_half(a), b, high_half(b)); }
+ASSAY_PACKED_INLINE Wide product(V a, V b) { return product(a, high_half(a), b, high_half(b)); }
 
 // The canonical value, for |lo|, |hi| < 2^(kBits - 1), kBits <= 60.
 //
@@ -93,18 +122,24 @@ ASSAY_AVX2_INLINE Wide product(V a, V b) { return product(a, high_half(a), b, hi
 // lo so negative that the value is h0 * 2^32 - n with h0 = hi mod 2^32 and n in [0, p): one borrow, and no
 // further correction.
 template <int kBits>
-ASSAY_AVX2_INLINE V reduce(Wide x) {
+ASSAY_PACKED_INLINE V reduce(Wide x) {
   static_assert(kBits >= 33 && kBits <= 60);
   constexpr uint64_t j = uint64_t{1} << (kBits - 32);
   constexpr uint64_t k = uint64_t{1} << (kBits - 30);
   const V hi = _mm256_add_epi64(x.hi, splat(j * kEpsilon + k));
   const V carry = high_half(hi);  // times 2^64 = 2^32 - 1
+#if defined(ASSAY_AVX512)
+  const V n = _mm256_sub_epi64(_mm256_sub_epi64(splat((k << 32) - j), x.lo),
+                               _mm256_mul_epu32(carry, splat(kEpsilon)));
+  return sub(_mm256_slli_epi64(hi, 32), n);
+#else
   const V n_flipped = _mm256_sub_epi64(_mm256_sub_epi64(splat((k << 32) - j + kFlip), x.lo),
                                        _mm256_mul_epu32(carry, splat(kEpsilon)));
   return sub_flipped(flip(_mm256_slli_epi64(hi, 32)), n_flipped);
+#endif
 }
 
-ASSAY_AVX2_INLINE V mul(V a, V b) { return reduce<37>(product(a, b)); }
+ASSAY_PACKED_INLINE V mul(V a, V b) { return reduce<37>(product(a, b)); }
 
 // ---- Extension elements ----------------------------------------------------------------------------------
 
@@ -126,38 +161,38 @@ struct Factor {
 };
 
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> splat(const Ext<D>& a) {
+ASSAY_PACKED_INLINE PackedExt<D> splat(const Ext<D>& a) {
   PackedExt<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = splat(a.c[d].v);
   return r;
 }
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> operator+(const PackedExt<D>& a, const PackedExt<D>& b) {
+ASSAY_PACKED_INLINE PackedExt<D> operator+(const PackedExt<D>& a, const PackedExt<D>& b) {
   PackedExt<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = add(a.c[d], b.c[d]);
   return r;
 }
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> operator-(const PackedExt<D>& a, const PackedExt<D>& b) {
+ASSAY_PACKED_INLINE PackedExt<D> operator-(const PackedExt<D>& a, const PackedExt<D>& b) {
   PackedExt<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = sub(a.c[d], b.c[d]);
   return r;
 }
 template <int D>
-ASSAY_AVX2_INLINE WideExt<D> operator+(const WideExt<D>& a, const WideExt<D>& b) {
+ASSAY_PACKED_INLINE WideExt<D> operator+(const WideExt<D>& a, const WideExt<D>& b) {
   WideExt<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = a.c[d] + b.c[d];
   return r;
 }
 template <int D>
-ASSAY_AVX2_INLINE WideExt<D> widen(const PackedExt<D>& a) {
+ASSAY_PACKED_INLINE WideExt<D> widen(const PackedExt<D>& a) {
   WideExt<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = widen(a.c[d]);
   return r;
 }
 
 template <int D>
-ASSAY_AVX2_INLINE Factor<D> factor(const PackedExt<D>& a) {
+ASSAY_PACKED_INLINE Factor<D> factor(const PackedExt<D>& a) {
   Factor<D> f;
   for (int d = 0; d < D; ++d) f.x[d] = a.c[d];
   if constexpr (D == 2) {
@@ -173,7 +208,7 @@ ASSAY_AVX2_INLINE Factor<D> factor(const PackedExt<D>& a) {
 
 // Limbs below 2^39.
 template <int D>
-ASSAY_AVX2_INLINE WideExt<D> product(const Factor<D>& a, const Factor<D>& b) {
+ASSAY_PACKED_INLINE WideExt<D> product(const Factor<D>& a, const Factor<D>& b) {
   Wide p[Factor<D>::kTerms];
   for (int i = 0; i < Factor<D>::kTerms; ++i) p[i] = product(a.x[i], a.hi[i], b.x[i], b.hi[i]);
   WideExt<D> r;
@@ -190,18 +225,18 @@ ASSAY_AVX2_INLINE WideExt<D> product(const Factor<D>& a, const Factor<D>& b) {
 
 // For sums of up to four products.
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> reduce(const WideExt<D>& a) {
+ASSAY_PACKED_INLINE PackedExt<D> reduce(const WideExt<D>& a) {
   PackedExt<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = reduce<42>(a.c[d]);
   return r;
 }
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> operator*(const PackedExt<D>& a, const PackedExt<D>& b) {
+ASSAY_PACKED_INLINE PackedExt<D> operator*(const PackedExt<D>& a, const PackedExt<D>& b) {
   return reduce(product(factor(a), factor(b)));
 }
 
 // The sum of the four lanes, |lo|, |hi| < 2^61.
-ASSAY_AVX2_INLINE F sum_lanes(Wide x) {
+ASSAY_PACKED_INLINE F sum_lanes(Wide x) {
   alignas(32) int64_t lo[4], hi[4];
   _mm256_store_si256(reinterpret_cast<V*>(lo), x.lo);
   _mm256_store_si256(reinterpret_cast<V*>(hi), x.hi);
@@ -211,7 +246,7 @@ ASSAY_AVX2_INLINE F sum_lanes(Wide x) {
   return sum < 0 ? -magnitude : magnitude;
 }
 template <int D>
-ASSAY_AVX2_INLINE Ext<D> sum_lanes(const WideExt<D>& x) {
+ASSAY_PACKED_INLINE Ext<D> sum_lanes(const WideExt<D>& x) {
   Ext<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = sum_lanes(x.c[d]);
   return r;
@@ -221,7 +256,7 @@ ASSAY_AVX2_INLINE Ext<D> sum_lanes(const WideExt<D>& x) {
 
 // Four consecutive elements, in lanes of an order of their own that the store undoes.
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> load_exts(const Ext<D>* p) {
+ASSAY_PACKED_INLINE PackedExt<D> load_exts(const Ext<D>* p) {
   const uint64_t* w = reinterpret_cast<const uint64_t*>(p);
   const V v0 = load(w), v1 = load(w + 4);
   if constexpr (D == 2) {
@@ -236,7 +271,7 @@ ASSAY_AVX2_INLINE PackedExt<D> load_exts(const Ext<D>* p) {
   }
 }
 template <int D>
-ASSAY_AVX2_INLINE void store_exts(Ext<D>* p, const PackedExt<D>& a) {
+ASSAY_PACKED_INLINE void store_exts(Ext<D>* p, const PackedExt<D>& a) {
   uint64_t* w = reinterpret_cast<uint64_t*>(p);
   if constexpr (D == 2) {
     store(w, _mm256_unpacklo_epi64(a.c[0], a.c[1]));
@@ -251,6 +286,6 @@ ASSAY_AVX2_INLINE void store_exts(Ext<D>* p, const PackedExt<D>& a) {
   }
 }
 
-}  // namespace assay::avx2
+}  // namespace assay::ASSAY_ISA
 
 #endif  // defined(__x86_64__)

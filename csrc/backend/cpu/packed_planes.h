@@ -6,29 +6,29 @@
 #include <cstddef>
 
 #include "backend/kernels.h"
-#include "field/packed_avx2.h"
+#include "field/packed.h"
 
-namespace assay::avx2 {
+namespace assay::ASSAY_ISA {
 
 // Products summed before the lanes are added up: 2^20 * 2^39 < 2^61.
 inline constexpr size_t kFlushAfter = size_t{1} << 20;
 
 // Elements in memory order, from position i on.
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> load_planes(ConstPlanes<D> a, size_t i) {
+ASSAY_PACKED_INLINE PackedExt<D> load_planes(ConstPlanes<D> a, size_t i) {
   PackedExt<D> r;
   for (int d = 0; d < D; ++d) r.c[d] = load(a.c[d] + i);
   return r;
 }
 template <int D>
-ASSAY_AVX2_INLINE void store_planes(Planes<D> a, size_t i, const PackedExt<D>& x) {
+ASSAY_PACKED_INLINE void store_planes(Planes<D> a, size_t i, const PackedExt<D>& x) {
   for (int d = 0; d < D; ++d) store(a.c[d] + i, x.c[d]);
 }
 
 // Separating even from odd elements leaves lanes in the order 0 2 1 3. This takes them there, and back.
-ASSAY_AVX2_INLINE V swap_middle(V x) { return _mm256_permute4x64_epi64(x, 0xD8); }
+ASSAY_PACKED_INLINE V swap_middle(V x) { return _mm256_permute4x64_epi64(x, 0xD8); }
 template <int D>
-ASSAY_AVX2_INLINE PackedExt<D> swap_middle(PackedExt<D> x) {
+ASSAY_PACKED_INLINE PackedExt<D> swap_middle(PackedExt<D> x) {
   for (int d = 0; d < D; ++d) x.c[d] = swap_middle(x.c[d]);
   return x;
 }
@@ -39,7 +39,7 @@ struct Pairs {
   PackedExt<D> even, odd;
 };
 template <int D>
-ASSAY_AVX2_INLINE Pairs<D> load_pairs(ConstPlanes<D> a, size_t i) {
+ASSAY_PACKED_INLINE Pairs<D> load_pairs(ConstPlanes<D> a, size_t i) {
   Pairs<D> r;
   for (int d = 0; d < D; ++d) {
     const V v0 = load(a.c[d] + 2 * i), v1 = load(a.c[d] + 2 * i + 4);
@@ -49,6 +49,6 @@ ASSAY_AVX2_INLINE Pairs<D> load_pairs(ConstPlanes<D> a, size_t i) {
   return r;
 }
 
-}  // namespace assay::avx2
+}  // namespace assay::ASSAY_ISA
 
 #endif  // defined(__x86_64__)

@@ -1,0 +1,11 @@
+#include "base/cpu.h"
+#include "check.h"
+
+#if defined(__x86_64__)
+static bool supported() { return assay::cpu::has_avx2(); }
+#include "packed_field.inc"
+#else
+TEST(not_for_this_architecture) {}
+#endif
+
+ASSAY_TEST_MAIN
