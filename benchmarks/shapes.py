@@ -1,6 +1,9 @@
 """One layer of the real shape of each architecture, with random weights: what recording apart costs to prove.
 
     python benchmarks/shapes.py [NAME ...] [--tokens 64]
+    python benchmarks/shapes.py NAME --config > config.json
+
+The second writes a shape's configuration, for `assay estimate`.
 
 Scales are those of ordinary magnitudes; counts and times hardly depend on them. One proof in zero knowledge
 of the layer between two committed boundaries, at the full parameters of provable-128.
@@ -12,24 +15,20 @@ import argparse
 import json
 import resource
 import sys
-import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from assay.circuits.layer import build
+from one_segment import prove_alone, random_cells
 
 from assay import _core
 from assay.graph import Source
 from assay.graph.summary import summarise
 from assay.model.checkpoints import checkpoint_of
-from assay.profiles import DEFAULT, PROFILES
 from assay.quantize.scales import typical_scales
 
-PROFILE = PROFILES[DEFAULT]
-Tensors = Mapping[str, np.ndarray]
-
 _LLAMA: dict[str, Any] = {"model_type": "llama", "rms_norm_eps": 1e-5, "tie_word_embeddings": False}
+_TIED = {"tie_word_embeddings": True}
 
 
 def _sizes(hidden: int, inner: int, heads: int, kv_heads: int, vocab: int, layers: int) -> dict[str, Any]:
@@ -45,10 +44,16 @@ def _sizes(hidden: int, inner: int, heads: int, kv_heads: int, vocab: int, layer
 
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "smollm2-135m": {**_LLAMA, **_sizes(576, 1536, 9, 3, 49152, 30)},
+    "smollm2-135m": {**_LLAMA, **_TIED, **_sizes(576, 1536, 9, 3, 49152, 30)},
     "llama-3-8b": {**_LLAMA, **_sizes(4096, 14336, 32, 8, 128256, 32)},
-    "qwen2.5-0.5b": {**_LLAMA, "model_type": "qwen2", **_sizes(896, 4864, 14, 2, 151936, 24)},
-    "qwen3-0.6b": {**_LLAMA, "model_type": "qwen3", "head_dim": 128, **_sizes(1024, 3072, 16, 8, 151936, 28)},
+    "qwen2.5-0.5b": {**_LLAMA, **_TIED, "model_type": "qwen2", **_sizes(896, 4864, 14, 2, 151936, 24)},
+    "qwen3-0.6b": {
+        **_LLAMA,
+        **_TIED,
+        "model_type": "qwen3",
+        "head_dim": 128,
+        **_sizes(1024, 3072, 16, 8, 151936, 28),
+    },
     "mistral-7b": {**_LLAMA, "model_type": "mistral", **_sizes(4096, 14336, 32, 8, 32000, 32)},
     "olmo2-1b": {**_LLAMA, "model_type": "olmo2", **_sizes(2048, 8192, 16, 16, 100352, 16)},
     "gpt2": {
@@ -93,77 +98,47 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def cells(draw: np.random.Generator, rows: int, cols: int, kind: Any, reach: int) -> np.ndarray:
-    """Random cells, rows padded with zeros to whole blocks."""
-    out = np.zeros((rows, -(-cols // 128) * 128), dtype=kind)
-    out[:, :cols] = draw.integers(-reach, reach, (rows, cols), dtype=kind)
-    return out
-
-
-def commitment(name: str, given: Tensors, cols: Mapping[str, int]) -> tuple[Any, Any]:
-    """Of these tensors, one below the other: for the prover and for the verifier."""
-    code, slots, arrays, at = PROFILE.code, [], [], 0
-    for tensor, array in given.items():
-        arrays.append((at, array))
-        slots.append((tensor, 0, at, array.shape[0], cols[tensor], array.itemsize))
-        at += array.size // 128
-    rows = -(-at // code.row_blocks)
-    made = _core.Commitment(name, code.core(), [(rows, arrays)], bytes(32))
-    made.commit()
-    return made, _core.LongLived(name, made.root, [rows], slots)
-
-
 def measure(name: str, tokens: int) -> dict[str, float | int | str]:
     """Counts, times and sizes of one layer."""
     raw, draw = SHAPES[name], np.random.default_rng(1)
     config = checkpoint_of(raw).config(raw)
     b = build(config, typical_scales(config).layers[0], 0, tokens)
     circuit, summary = _core.Circuit(b.finish()), summarise(b, tokens)
-    cols = {t.name: t.shape.cols for t in b.tensors}
     weights = {
-        t.name: cells(draw, t.shape.rows, t.shape.cols, np.int16, 1 << 12)
+        t.name: random_cells(draw, t.shape.rows, t.shape.cols, np.int16, 1 << 12)
         for t in b.tensors
         if t.source is Source.WEIGHT
     }
-    given = {"boundary.0": cells(draw, tokens, config.hidden_size, np.int32, 1 << 16)}
+    given = {"boundary.0": random_cells(draw, tokens, config.hidden_size, np.int32, 1 << 16)}
     given |= circuit.evaluate({**weights, **given}, ["boundary.1"])
-    committed, known = commitment("weights", weights, cols)
-    boundaries, recorded = commitment("boundaries", given, cols)
-    statement = _core.Statement(
-        degree=PROFILE.degree,
-        code=PROFILE.code.core(),
-        required_bits=float(PROFILE.bits),
-        instance=b"",
-        weights=known,
-        members=[recorded],
-        segments=[("layer", circuit, 0)],
-        hiding=True,
-    )
-    start = time.perf_counter()
-    proof = _core.prove(statement, committed, [boundaries], bytes(32), self_check=False)
-    proven = time.perf_counter()
-    _core.verify(statement, proof["body"])
+    found = prove_alone("layer", circuit, weights, given, {t.name: t.shape.cols for t in b.tensors})
     return {
         "name": name,
         "million weights": round(sum(w.size for w in weights.values()) / 1e6, 1),
         "lookups a token": round(summary.lookups_per_token),
         "elements a token": round(summary.cells_per_token),
-        "prove s": round(proven - start, 2),
-        "verify s": round(time.perf_counter() - proven, 3),
-        "MB": round(len(proof["body"]) / 1e6, 1),
+        "prove s": round(found.prove_s, 2),
+        "verify s": round(found.verify_s, 3),
+        "MB": round(found.proof_bytes / 1e6, 1),
         "peak GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1),
     }
 
 
 def main() -> None:
-    """Prints a table, a line as soon as it is measured."""
+    """Prints a table, a line as soon as it is measured; or a configuration."""
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHAPES))
     p.add_argument("--tokens", type=int, default=64)
     p.add_argument("--json", action="store_true")
+    p.add_argument("--config", action="store_true", help="print the config.json of the one NAME instead")
     a = p.parse_args()
     if unknown := set(a.names) - SHAPES.keys():
         sys.exit(f"no shape {', '.join(unknown)}; there are {', '.join(SHAPES)}")
+    if a.config:
+        if len(a.names) != 1:
+            sys.exit("--config prints that of one NAME")
+        print(json.dumps(SHAPES[a.names[0]], indent=1))
+        return
     for index, name in enumerate(a.names or SHAPES):
         found = measure(name, a.tokens)
         if a.json:
