@@ -32,6 +32,7 @@ from assay.audit import challenge
 from assay.prove.folder import RegisteredModel
 from assay.prove.prover import prove_recording
 from assay.prove.record import load_recording, record
+from assay.quantize.texts import calibration, heldout
 from assay.segments import forget_circuits
 from assay.verify import verify
 
@@ -71,7 +72,7 @@ def assay(*arguments: str | Path) -> Found:
 
 
 def random_model(name: str, folder: Path) -> Path:
-    """A shape as transformers makes it, and a tokenizer of single characters."""
+    """A shape as transformers makes it, and a tokenizer that knows the words of the texts measured with."""
     import torch
     import transformers
 
@@ -82,9 +83,10 @@ def random_model(name: str, folder: Path) -> Path:
         torch.manual_seed(1)
         # As models are published: half the memory and disk, and the figures are the same.
         kind.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
-        words = {"<unk>": 0, **{chr(0x21 + i): 1 + i for i in range(94)}}
+        known = sorted({word for text in (*calibration(), *heldout()) for word in text.split()})
+        words = {word: i for i, word in enumerate(["<unk>", *known])}
         rules = {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"}
-        split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
+        split = {"type": "WhitespaceSplit"}
         empty = dict.fromkeys(("truncation", "padding", "normalizer", "post_processor", "decoder"))
         tokenizer = {**empty, "added_tokens": [], "pre_tokenizer": split, "model": rules}
         (folder / "tokenizer.json").write_text(json.dumps(tokenizer))

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from assay.errors import RequestError, VerificationError
 from assay.model import load
 from assay.prove.folder import RegisteredModel
 from assay.prove.log import Logging
-from assay.prove.prover import prove
+from assay.prove.opening import Transient
+from assay.prove.prover import prove, prove_batch
 from assay.prove.record import Recording, load_recording, record, record_tokens
 from assay.prove.register import register
 from assay.prove.routing import Routing
@@ -170,6 +172,59 @@ def test_a_model_without_experts_has_no_distance(road: Any) -> None:
     found = verify(road.proof, public=road.public, challenge=road.challenge).statements
     assert all(s.routing_distance is None for s in found)
     assert found[0].to_dict()["routing_distance"] is None
+
+
+# ---- what a client accepts ----
+
+
+VERIFIERS = (verify, verify_by_reference)
+
+
+@pytest.mark.parametrize("check", VERIFIERS)
+@pytest.mark.parametrize("scope", ["layers", "forward"])
+def test_a_routing_further_than_is_accepted_is_rejected(
+    mixture: Mixture, scope: str, check: Callable[..., Any]
+) -> None:
+    """At that check: the proof is accepted without it, at its distance, and if the router chose."""
+    model = mixture.model
+    question: dict[str, Any] = {"layers": [1, 0]} if scope == "layers" else {"positions": [1]}
+    near = record_tokens(model, TOKENS, log=Logging(top_k=4), routing=Routing.of(near_routing(mixture)))
+    honest = record_tokens(model, TOKENS, log=Logging(top_k=4), routing=Routing.of(own_routing(mixture)))
+    first, second = distances(model, near)
+    assert first > 0 == second
+    fraction = model.public.scales.layers[0].sites[ROUTER]
+    exactly, less = Fraction(first, 1 << fraction), Fraction(2 * first - 1, 2 << fraction)
+    for recording, limits in ((near, (None, exactly, 1e9)), (honest, (None, 0, 0.5))):
+        asked = challenge(recording.header, scope=scope, **question)
+        proof = proven(model, recording, asked).data
+        for most in limits:
+            check(proof, public=model.public.encoded, challenge=asked, max_routing_distance=most)
+        for most in (0, less) if recording is near else ():
+            with pytest.raises(VerificationError) as caught:
+                check(proof, public=model.public.encoded, challenge=asked, max_routing_distance=most)
+            assert (caught.value.code, caught.value.segment) == ("statement.routing", "layer 0")
+
+
+@pytest.mark.parametrize("check", VERIFIERS)
+def test_of_a_batch_the_member_at_fault_is_named(mixture: Mixture, check: Callable[..., Any]) -> None:
+    model = mixture.model
+    far = Routing.of(far_routing(mixture))
+    recordings = [record_tokens(model, TOKENS, routing=routing) for routing in (None, far)]
+    asked = [challenge(recording.header, layers=[1]) for recording in recordings]
+    pairs = list(zip(recordings, asked, strict=True))
+    proof = prove_batch(model, pairs, account=Transient(1 << 20)).data
+    with pytest.raises(VerificationError) as caught:
+        check(proof, public=model.public.encoded, challenge=asked, max_routing_distance=0)
+    assert (caught.value.code, caught.value.segment) == ("statement.routing", "2: layer 1")
+
+
+@pytest.mark.parametrize("check", VERIFIERS)
+def test_a_model_without_experts_is_within_any_distance(road: Any, check: Callable[..., Any]) -> None:
+    check(road.proof, public=road.public, challenge=road.challenge, max_routing_distance=0)
+    for no_distance in (-1, float("nan"), float("inf")):
+        with pytest.raises(RequestError) as caught:
+            check(road.proof, public=road.public, challenge=road.challenge, max_routing_distance=no_distance)
+        assert caught.value.code == "bad-distance"
 
 
 # ---- transformers' experts ----
@@ -354,9 +409,18 @@ def test_the_command_line(tmp_path: Path, mixture: Mixture, capsys: pytest.Captu
     statements = run(*check)["members"][0]["statements"]
     expected = distances(mixture.model, load_recording(out / "REQ", mixture.model))
     assert [s["routing_distance"]["raw"] for s in statements] == expected
-    assert main([*map(str, check)]) == 0
-    lines = capsys.readouterr().out
-    for layer, s in enumerate(statements):
-        distance = s["routing_distance"]["logits"]
-        assert f"layer {layer}: routing distance at most {distance:.4f}" in lines
-    assert MARKS not in lines
+    by_reference = run(*check, "--reference")["routing_distances"]
+    assert list(by_reference.values()) == [s["routing_distance"] for s in statements]
+    for verifier in ([], ["--reference"]):
+        assert main([*map(str, check), *verifier]) == 0
+        lines = capsys.readouterr().out
+        for layer, s in enumerate(statements):
+            distance = s["routing_distance"]["logits"]
+            assert f"layer {layer}: routing distance at most {distance:.6g}" in lines
+        assert MARKS not in lines
+        largest_distance = max(s["routing_distance"]["logits"] for s in statements)
+        run(*check, *verifier, "--max-routing-distance", largest_distance)
+        for most, code, exit_code in ((0, "statement.routing", 1), (-1, "bad-distance", 2)):
+            words = [*check, *verifier, "--max-routing-distance", most, "--json"]
+            assert main([*map(str, words)]) == exit_code
+            assert json.loads(capsys.readouterr().out)["error"]["code"] == code

@@ -301,6 +301,14 @@ def verify(
         bool,
         typer.Option("--require-served", help="Reject a proof that says nothing of served logits."),
     ] = False,
+    max_routing_distance: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            metavar="D",
+            help="Reject a layer whose experts are further from its router's own choice, in units of the "
+            "router's logits, summed over the tokens; 0: the router's own only.",
+        ),
+    ] = None,
     public_hash: PublicHash = None,
     pin: Annotated[
         Optional[Path],  # noqa: UP045
@@ -323,6 +331,7 @@ def verify(
         any_statement=any_statement,
         tokens=tokens,
         require_served=require_served,
+        max_routing_distance=max_routing_distance,
         public_hash=public_hash,
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from assay.cli.output import amount, emit, note
 from assay.cli.provider import numbers
-from assay.cli.verdicts import member_lines
+from assay.cli.verdicts import member_lines, routing_lines
 from assay.errors import PublicFileError, RequestError
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def verify(
     any_statement: bool,
     tokens: str | None,
     require_served: bool,
+    max_routing_distance: float | None,
     public_hash: str | None,
     pin: Path | None,
     insecure_no_hiding: bool,
@@ -138,6 +139,7 @@ def verify(
             [] if any_statement else challenges,
             tokens=expected,
             require_served=require_served,
+            max_routing_distance=max_routing_distance,
             insecure_no_hiding=insecure_no_hiding,
             as_json=as_json,
         )
@@ -154,6 +156,7 @@ def verify(
         any_statement=any_statement,
         tokens=expected,
         require_served=require_served,
+        max_routing_distance=max_routing_distance,
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,
     )
@@ -200,6 +203,7 @@ def _verify_by_reference(
     *,
     tokens: list[int] | None,
     require_served: bool,
+    max_routing_distance: float | None,
     insecure_no_hiding: bool,
     as_json: bool,
 ) -> None:
@@ -215,6 +219,7 @@ def _verify_by_reference(
         challenge=challenges,
         tokens=tokens,
         require_served=require_served,
+        max_routing_distance=max_routing_distance,
         insecure_no_hiding=insecure_no_hiding,
     )
     seconds = time.perf_counter() - start
@@ -226,6 +231,10 @@ def _verify_by_reference(
             for member in found.fields["members"]
         ],
         "totals": list(found.body.totals),
+        "routing_distances": {
+            layer.segment: {"raw": layer.raw, "fraction": layer.fraction, "logits": float(layer.distance)}
+            for layer in found.routing
+        },
         "profile": found.fields["profile"],
         "hiding": found.fields["hiding"],
         "insecure": not found.fields["hiding"],
@@ -241,5 +250,6 @@ def _verify_by_reference(
     lines = [
         f"accepted by the reference verifier: {', '.join(segments)} of the model {model.hash.hex()[:16]}",
         f"  {found.fields['profile']}: {found.body.security_bits:.1f} bits; {seconds:.1f} s",
+        *routing_lines((layer.segment, layer.raw, float(layer.distance)) for layer in found.routing),
     ]
     emit(as_json, payload, lines)

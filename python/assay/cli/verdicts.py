@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,8 +68,13 @@ def _saturated(segments: dict[str, dict[str, int]]) -> Iterator[str]:
 
 
 def _routed(distances: dict[str, RoutingDistance]) -> Iterator[str]:
-    for name, distance in distances.items():
-        how = f"at most {distance.logits:.6g}" if distance.raw else "0"
+    return routing_lines((name, distance.raw, distance.logits) for name, distance in distances.items())
+
+
+def routing_lines(distances: Iterable[tuple[str, int, float]]) -> Iterator[str]:
+    """Of layers with experts: the segment, the distance as an integer and in the router's logits."""
+    for name, raw, logits in distances:
+        how = f"at most {logits:.6g}" if raw else "0"
         yield f"    {name}: routing distance {how}"
 
 

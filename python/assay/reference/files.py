@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from assay import framing
 from assay.audit.challenge import FORWARD, LAYERS, Challenge
+from assay.circuits.moe import DISTANCE, ROUTER
 from assay.errors import ChallengeError, RequestError, VerificationError
 from assay.layout import Layout, boundary_layout
+from assay.policy import routing_limit
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
 from assay.reference.circuit import Circuit, decode
@@ -31,11 +34,32 @@ Asked = Source | Challenge
 
 
 @dataclass(frozen=True)
+class Routed:
+    """How far a layer's choice of experts is from its router's: `raw` of `fraction` fraction bits.
+
+    In units of the router's logits, summed over the tokens.
+    """
+
+    segment: str
+    raw: int
+    fraction: int
+
+    @property
+    def distance(self) -> Fraction:
+        """Exactly."""
+        return Fraction(self.raw) * Fraction(2) ** -self.fraction
+
+
+@dataclass(frozen=True)
 class Verified:
-    """What the reference verifier accepted: the body's outcome and the fields that were compared."""
+    """What the reference verifier accepted: the body's outcome and the fields that were compared.
+
+    `routing` has an entry for each layer with experts, in the order of the segments.
+    """
 
     fields: dict[str, Any]
     body: Accepted
+    routing: tuple[Routed, ...] = ()
 
 
 def verify(
@@ -45,12 +69,14 @@ def verify(
     challenge: Asked | Sequence[Asked],
     tokens: Sequence[int] | None = None,
     require_served: bool = False,
+    max_routing_distance: float | Fraction | None = None,
     insecure_no_hiding: bool = False,
 ) -> Verified:
     """`assay.verify.verify` in plain Python: the same errors, and always against challenges."""
     model = public
     if not isinstance(model, PublicModel):
         model = PublicModel.from_bytes(read_source(model, FILE_CAP, "public file"))
+    most = None if max_routing_distance is None else routing_limit(max_routing_distance)
     several = [challenge] if isinstance(challenge, str | os.PathLike | bytes | Challenge) else challenge
     asked = [c if isinstance(c, Challenge) else _read(c) for c in several]
     file = ProofFile.from_bytes(read_proof(proof))
@@ -62,14 +88,17 @@ def verify(
     fields = statement_fields(model, batch, circuits, hiding=file.hiding)
     compare(file, model.profile.name, fields)
     try:
-        found = Verified(fields, verify_body(build(model, batch, circuits, fields), file.body))
+        body = verify_body(build(model, batch, circuits, fields), file.body)
     except MalformedError as error:
         raise ChallengeError("statement-malformed", f"no such statement can be proven: {error}") from error
     if tokens is not None:
         _require_tokens(batch, tuple(tokens))
     if require_served:
         _require_served(asked)
-    return found
+    routing = tuple(_routing(model, batch, body))
+    if most is not None:
+        _require_routing(routing, most)
+    return Verified(fields, body, routing)
 
 
 def _read(source: Source) -> Challenge:
@@ -90,6 +119,23 @@ def _require_served(asked: Sequence[Challenge]) -> None:
     logs = [one.record.log if one.scope == FORWARD else None for one in asked]
     served = all(log is not None and log.served for log in logs)
     require(served, "statement.served", Where(), "a statement without distances to served logits")
+
+
+def _routing(model: PublicModel, batch: Sequence[Member], body: Accepted) -> Iterator[Routed]:
+    """The totals that are routing distances, each with the fraction bits of its layer's router."""
+    segments = [(member, segment) for member in batch for segment in member.segments]
+    for (member, segment), totals in zip(segments, body.totals, strict=True):
+        if segment.layer is not None and DISTANCE in totals:
+            fraction = model.scales.layers[segment.layer[0]].sites[ROUTER]
+            yield Routed(member.name(segment), totals[DISTANCE], fraction)
+
+
+def _require_routing(routing: Sequence[Routed], most: Fraction) -> None:
+    for layer in routing:
+        where = Where(layer.segment)
+        require(
+            layer.distance <= most, "statement.routing", where, "the experts are further from the router's"
+        )
 
 
 # ---- the fields ----

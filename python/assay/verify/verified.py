@@ -36,6 +36,11 @@ class RoutingDistance:
         """In units of the router's logits."""
         return math.ldexp(self.raw, -self.fraction)
 
+    @property
+    def exact(self) -> Fraction:
+        """The same without rounding."""
+        return Fraction(self.raw) / Fraction(2) ** self.fraction
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {"raw": self.raw, "fraction": self.fraction, "logits": self.logits}

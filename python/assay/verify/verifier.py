@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from assay import _core
 from assay.audit.challenge import Challenge
 from assay.errors import ChallengeError, PublicFileError, RequestError, VerificationError
+from assay.policy import routing_limit
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
+from assay.segments import layer_name
 from assay.source import Source, read_proof, read_source
 from assay.statement import Statement, build_statement, check_challenge
 from assay.verify.compare import rejected, require_statement, stated_challenges, stated_disclosures
 from assay.verify.pin import PinFile
-from assay.verify.verified import EncodeStatement, ForwardStatement, Proven, Verified, verified_member
+from assay.verify.verified import (
+    AnyStatement,
+    EncodeStatement,
+    ForwardStatement,
+    LayerStatement,
+    Proven,
+    RoutingDistance,
+    Verified,
+    verified_member,
+)
 
 Asked = Source | Challenge
 
@@ -30,6 +42,7 @@ def verify(
     any_statement: bool = False,
     tokens: Sequence[int] | None = None,
     require_served: bool = False,
+    max_routing_distance: float | Fraction | None = None,
     pin: str | os.PathLike[str] | None = None,
     insecure_no_hiding: bool = False,
 ) -> Verified:
@@ -40,7 +53,9 @@ def verify(
     Without a challenge it refuses, unless `any_statement` is set: then the statement is the proof's own, and
     nothing is compared but the public file. `tokens` must be those of the one forward pass or encoding that
     is proven.
-    With `require_served` every statement has to say how far served logits are from the exact model's.
+    With `require_served` every statement has to say how far served logits are from the exact model's. With
+    `max_routing_distance` no layer's choice of experts may be further from its router's own, in units of the
+    router's logits, summed over the tokens; 0 is the router's own choice. A layer without experts has none.
 
     With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
     brought up to the highest counter seen. A proof that does not hide is rejected unless `insecure_no_hiding`
@@ -54,6 +69,7 @@ def verify(
     pinned = None if pin is None else PinFile.of(pin)
     if pinned is not None:
         pinned.read().require(model)
+    most = None if max_routing_distance is None else routing_limit(max_routing_distance)
     asked = _challenges(challenge, any_statement)
     data = read_proof(proof)
     file = ProofFile.from_bytes(data)
@@ -69,6 +85,8 @@ def verify(
         _require_tokens(found, tuple(tokens))
     if require_served:
         _require_served(found)
+    if most is not None:
+        _require_routing(found, most)
     if pinned is None:
         return found
     return replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
@@ -156,3 +174,26 @@ def _require_served(found: Verified) -> None:
         raise VerificationError(
             "statement.served", "the proof says nothing of served logits: a statement of it has no distances"
         )
+
+
+def _require_routing(found: Verified, most: Fraction) -> None:
+    """No layer's choice of experts is further from its router's than this."""
+    for number, member in enumerate(found.members):
+        prefix = f"{number + 1}: " if len(found.members) > 1 else ""
+        for statement in member.statements:
+            for name, distance in _routing_distances(statement).items():
+                if distance.exact > most:
+                    raise VerificationError(
+                        "statement.routing",
+                        f"the routing distance is {distance.logits:.6g}, more than {float(most):.6g}",
+                        segment=prefix + name,
+                    )
+
+
+def _routing_distances(statement: AnyStatement) -> Mapping[str, RoutingDistance]:
+    """By segment; layers without experts have none."""
+    if isinstance(statement, ForwardStatement):
+        return statement.routing_distances
+    if isinstance(statement, LayerStatement) and statement.routing_distance is not None:
+        return {layer_name(statement.layer): statement.routing_distance}
+    return {}
