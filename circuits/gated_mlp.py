@@ -11,11 +11,9 @@ Bounds: |a| <= M < 2^16, so |y| <= M max|u|.
 
 from __future__ import annotations
 
-from assay.circuits.activation import GELU_TANH, KINDS, TABLE_BITS, activation, largest
+from assay.circuits.activation import GELU_TANH, largest
 
 from assay.graph import Builder, Interval, Poly, Wire
-
-BELOW = KINDS[GELU_TANH].below
 
 
 def gated_product(
@@ -29,6 +27,3 @@ def gated_product(
         y,
         "(ACT.2-4): the activation is G, 0 or M, since positive is 1 only where outside is; |G| <= M",
     )
-
-
-__all__ = ["BELOW", "TABLE_BITS", "activation", "gated_product", "largest"]

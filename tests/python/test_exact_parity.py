@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from assay.circuits import forward
-from assay.circuits import layer as layers
 
 from assay import _core
+from assay.bench.exact import ExactModel
 from assay.model import SourceModel, load
 from assay.quantize.calibrate import calibrate, site_maxima, weight_maxima
 from assay.quantize.quantize import quantize_weight
@@ -20,7 +20,6 @@ from assay.quantize.texts import heldout
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-BLOCK = 128
 IntArray = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -66,62 +65,30 @@ def transformers_boundaries(model: Any, tokens: list[int]) -> list[IntArray]:
     return found
 
 
-def padded(values: IntArray) -> IntArray:
-    """Rows padded with zeros to whole blocks of 128 cells."""
-    missing = -values.shape[1] % BLOCK
-    return np.ascontiguousarray(np.pad(values, ((0, 0), (0, missing))))
+def exact_model(source: SourceModel, scales: ModelScales) -> ExactModel:
+    """With the vocabulary in two pieces."""
+    return ExactModel(source, scales, piece_rows=-(-source.config.vocab_size // 2))
 
 
 def exact_boundaries(source: SourceModel, scales: ModelScales, tokens: list[int]) -> list[IntArray]:
     """Boundaries 0 to L of the exact model, as real numbers."""
-    config, hidden = source.config, source.config.hidden_size
-    pieces = {f"embedding.{p}": padded(rows) for p, rows in enumerate(_cut_embedding(source, scales))}
-    raw = forward.embedding(config, scales, tokens, _pieces(source))
-    cells = [_core.Circuit(raw).evaluate(pieces, ["boundary.0"])["boundary.0"]]
-    for layer in range(config.num_layers):
-        circuit = _core.Circuit(layers.layer(config, scales.layers[layer], layer, len(tokens)))
-        names = [n for n in source.tensor_names() if n.startswith(f"layers.{layer}.")]
-        externals = {n: padded(quantize_weight(source, n, scales)) for n in names}
-        name = f"boundary.{layer + 1}"
-        externals[f"boundary.{layer}"] = cells[-1]
-        cells.append(circuit.evaluate(externals, [name])[name])
-    return [np.ldexp(c[:, :hidden].astype(np.float64), -scales.boundary(i)) for i, c in enumerate(cells)]
+    return exact_model(source, scales).boundaries(tokens)
 
 
 def exact_head(source: SourceModel, scales: ModelScales, last: IntArray) -> IntArray:
     """The final norm's output [T, hidden padded] of the exact model, from its last boundary [T, hidden]."""
-    layers, tokens = source.config.num_layers, len(last)
-    cells = np.rint(np.ldexp(last, scales.boundary(layers))).astype(np.int32)
-    given = {f"boundary.{layers}": padded(cells)}
-    given["final_norm"] = padded(quantize_weight(source, "final_norm", scales))
-    circuit = _core.Circuit(forward.final(source.config, scales, tokens, range(tokens)))
-    found: IntArray = circuit.evaluate(given, ["head.input"])["head.input"]
-    return found
+    return exact_model(source, scales).head_input(last)
 
 
 def exact_logits(source: SourceModel, scales: ModelScales, last: IntArray, ids: list[list[int]]) -> IntArray:
     """Logits at ids [T][K] of the exact model, as real numbers, from its last boundary [T, hidden]."""
-    head, pieces = exact_head(source, scales, last), _pieces(source)
-    table = quantize_weight(source, "embedding", scales)
-    total = np.zeros((len(last), len(ids[0])))
-    for p, rows in enumerate(pieces):
-        raw = forward.vocabulary(source.config, scales, p, pieces, ids, distances=False)
-        start = sum(pieces[:p])
-        given = {"head.input": head, f"embedding.{p}": padded(table[start : start + rows])}
+    exact, total = exact_model(source, scales), np.zeros((len(last), len(ids[0])))
+    head = exact.head_input(last)
+    for p in range(len(exact.pieces)):
+        raw = forward.vocabulary(source.config, scales, p, exact.pieces, ids, distances=False)
+        given = {"head.input": head, f"embedding.{p}": exact.piece("embedding", p)}
         total += _core.Circuit(raw).evaluate(given, ["logits"])["logits"][:, : len(ids[0])]
     return np.ldexp(total, -scales.head.logits)
-
-
-def _pieces(source: SourceModel) -> list[int]:
-    """The embedding in two pieces."""
-    half = source.config.vocab_size // 2
-    return [half, source.config.vocab_size - half]
-
-
-def _cut_embedding(source: SourceModel, scales: ModelScales) -> list[IntArray]:
-    """The quantised embedding in these pieces."""
-    table, half = quantize_weight(source, "embedding", scales), _pieces(source)[0]
-    return [table[:half], table[half:]]
 
 
 def softmax(logits: IntArray) -> IntArray:

@@ -13,8 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
+from assay.circuits.activation import activation, largest
 from assay.circuits.attention import AttentionShape, attention
-from assay.circuits.gated_mlp import activation, gated_product, largest
+from assay.circuits.gated_mlp import gated_product
 from assay.circuits.inverse_sqrt import inverse_sqrt
 from assay.circuits.linear import linear
 from assay.circuits.residual import boundary_in, boundary_out

@@ -104,13 +104,16 @@ def _vocabulary(public: PublicModel, piece: int, rows: int) -> tuple[_core.Circu
     """(VOC.2) of a whole piece, and the name of its logits."""
     config = config_of(public.config)
     scale = LogitScale(public.scales.logits_shift, public.scales.of_head.logits, config.logit_cap)
-    return _logits(f"{config.head}.{piece}", rows, embedding_rows(public)[piece], config.hidden_size, scale)
+    return whole_piece(
+        f"{config.head}.{piece}", rows, embedding_rows(public)[piece], config.hidden_size, scale
+    )
 
 
 @lru_cache(maxsize=64)
-def _logits(
+def whole_piece(
     piece: str, positions: int, rows: int, hidden: int, scale: LogitScale
 ) -> tuple[_core.Circuit, str]:
+    """(VOC.2) of all rows of a piece of the vocabulary, and the name of its logits [positions, rows]."""
     b = Builder(f"logits.{piece}")
     weight = b.weight(piece, rows, hidden)
     x = logits(b, head_input_ranged(b, positions, hidden), weight, scale)
