@@ -55,7 +55,13 @@ RANDOM = {
 NAMES = (*REAL, *RANDOM)
 LAYER = "1"
 FIGURES = ("prove_s", "record_s", "verify_s", "proof_bytes")
-COLUMNS = ("model", "one layer: prove, verify", "all of it: prove, verify, proof", "command")
+TOKENS = 64
+COLUMNS = (
+    "model",
+    f"one layer, {TOKENS} tokens: prove, verify",
+    "all of it: prove, verify, proof",
+    "command",
+)
 Found = dict[str, Any]
 
 
@@ -168,7 +174,7 @@ def estimated(name: str, tokens: int) -> Found:
 
 def registrable(name: str) -> bool:
     """Whether one registration proof can have all weights."""
-    return name in REAL or not estimate(name, 64)["limits"]
+    return name in REAL or not estimate(name, TOKENS)["limits"]
 
 
 def measure(name: str, work: Path, tokens: int, runs: int, *, as_estimate: bool) -> Found:
@@ -185,9 +191,12 @@ def measure(name: str, work: Path, tokens: int, runs: int, *, as_estimate: bool)
 
 
 def row(found: Mapping[str, Any]) -> str:
-    """A row of the table of `COLUMNS`."""
+    """A row of the table of `COLUMNS`, which names another number of tokens than its head."""
     name, tokens = found["name"], found["tokens"]
     title = REAL.get(name) or f"{RANDOM[name]}, random weights"
+    command = f"python benchmarks/models.py {name}"
+    if tokens != TOKENS:
+        title, command = f"{title}, {tokens} tokens", f"{command} --tokens {tokens}"
     layer = f"{seconds(found['layer prove_s'])}, {seconds(found['layer verify_s'])}"
     whole = (
         f"{seconds(found['prove_s'])} ({found['tokens/s']:.2g} tokens/s), {seconds(found['verify_s'])}, "
@@ -195,8 +204,7 @@ def row(found: Mapping[str, Any]) -> str:
     )
     if found["estimated"]:
         layer, whole = f"{layer} (without recording)", f"estimated: {whole}"
-    command = f"`python benchmarks/models.py {name} --tokens {tokens}`"
-    return f"| {title}, {tokens} tokens | {layer} | {whole} | {command} |"
+    return f"| {title} | {layer} | {whole} | `{command}` |"
 
 
 def seconds(value: float) -> str:
@@ -210,7 +218,7 @@ def main() -> None:
     """Prints one JSON object, or row, for each model as soon as it is measured."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("names", nargs="+", metavar="NAME", choices=NAMES, help=", ".join(NAMES))
-    p.add_argument("--tokens", type=int, default=64)
+    p.add_argument("--tokens", type=int, default=TOKENS)
     p.add_argument("--runs", type=int, default=1, help="median of so many")
     p.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "assay-models")
     p.add_argument("--estimate", action="store_true", help="register nothing")
