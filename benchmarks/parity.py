@@ -24,6 +24,7 @@ import torch
 import transformers
 from assay.circuits.catalogue import ARCHITECTURES
 from shapes import SHAPES
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from assay.bench.exact import ExactModel
 from assay.model import SourceModel, installed, load
@@ -64,15 +65,12 @@ class Compared:
     title: str
     source: SourceModel
     folder: Path
-    gguf: str | None
     texts: Sequence[Sequence[int]]
 
     def floating(self, dtype: torch.dtype) -> Any:
         """By transformers, loaded in this type: a conversion later would round RoPE's frequencies too."""
         kind = transformers.AutoModel if self.source.config.encodes else transformers.AutoModelForCausalLM
-        options = {} if self.gguf is None else {"gguf_file": self.gguf}
-        found = kind.from_pretrained(self.folder, dtype=dtype, attn_implementation="eager", **options)
-        return found.eval()
+        return kind.from_pretrained(self.folder, dtype=dtype, attn_implementation="eager").eval()
 
 
 # ---- models ----
@@ -81,19 +79,34 @@ class Compared:
 @contextmanager
 def model(name: str, changes: Mapping[str, Any]) -> Iterator[Compared]:
     """That of an architecture; `changes` replace sizes of a random one."""
-    if name in REAL:
-        yield _real(REAL[name])
-        return
     with tempfile.TemporaryDirectory() as folder:
-        yield _random({**RANDOM[name], **changes}, Path(folder))
+        if name in REAL:
+            yield _real(REAL[name], Path(folder))
+        else:
+            yield _random({**RANDOM[name], **changes}, Path(folder))
 
 
-def _real(name: str) -> Compared:
+def _real(name: str, folder: Path) -> Compared:
     path, source = installed.find(name), load(name)
     assert path is not None
     texts = [source.encode(text)[:TOKENS] for text in heldout()]
-    folder, gguf = (path, None) if path.is_dir() else (path.parent, path.name)
-    return Compared(name, source, folder, gguf, texts)
+    if path.is_dir():
+        return Compared(name, source, path, texts)
+    _read_gguf(path).save_pretrained(folder)
+    return Compared(name, source, folder, texts)
+
+
+def _read_gguf(path: Path) -> Any:
+    """A model as transformers reads and names its weights."""
+    parsed = dict(load_gguf_checkpoint(str(path))["config"])
+    made = transformers.AutoModelForCausalLM.from_config(
+        transformers.AutoConfig.for_model(parsed.pop("model_type"), **parsed), dtype=torch.float32
+    )
+    state = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=made)["tensors"]
+    missing, unexpected = made.load_state_dict(state, strict=False)
+    if {*missing, *unexpected} - {"lm_head.weight"}:  # which is the embedding once more
+        raise ValueError(f"{path}: missing {missing}, unexpected {unexpected}")
+    return made
 
 
 def _random(raw: Mapping[str, Any], folder: Path) -> Compared:
@@ -110,7 +123,7 @@ def _random(raw: Mapping[str, Any], folder: Path) -> Compared:
     source.encode = lambda text: ids[int(text)]  # type: ignore[method-assign]
     millions = sum(weight.numel() for weight in made.parameters()) / 1e6
     title = f"random, {config.num_hidden_layers} layers, {millions:.0f} million weights"
-    return Compared(title, source, folder, None, ids[CALIBRATED:])
+    return Compared(title, source, folder, ids[CALIBRATED:])
 
 
 def _spread(name: str, weight: torch.Tensor) -> None:
