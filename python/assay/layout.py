@@ -5,7 +5,7 @@ their part; each row of a tensor starts a block, its last block padded with zero
 
 Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...), and a head of
 its own as well (`lm_head.0`, ...); a part for each layer; a part for the rest. Boundaries, int32: as many in
-a part as fit eight rows, one at least: hashing a column takes as long for eight rows as for one or two.
+a part as fit eight rows, one at least: a column of eight rows is hashed as fast as two of one row.
 """
 
 from __future__ import annotations

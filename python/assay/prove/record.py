@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class Recording:
 
     `account` counts the columns that are opened of the boundaries: the request's ledger, or, for a recording
     that was never written, a count that ends with it. `routing` are the experts that the exact model was
-    forced to use; without, its own. `made` is the commitment, while the process lives that made it.
+    forced to use; without, its own.
     """
 
     header: RecordHeader
@@ -62,7 +62,6 @@ class Recording:
     account: Path | Transient
     log: Log | None = None
     routing: Routing | None = None
-    made: _core.Commitment | None = field(default=None, compare=False, repr=False)
 
     def disclosure(self, positions: Sequence[int]) -> Disclosure:
         """What a proof of the forward pass at these positions opens; without any, of the encoding."""
@@ -73,9 +72,7 @@ class Recording:
         return Disclosure(tokens=self.tokens, salt=self.salt, log=opened)
 
     def commitment(self, model: RegisteredModel) -> _core.Commitment:
-        """The prover's side of the boundaries' commitment, restored where it is not at hand."""
-        if self.made is not None:
-            return self.made
+        """The prover's side of the boundaries' commitment, restored."""
         commitment = _boundary_commitment(model, self.header.tokens, self.boundaries, self.key)
         commitment.restore(self.leaves)
         return commitment
@@ -209,7 +206,6 @@ def record_tokens(
         account=Transient(model.public.code.random),
         log=logged,
         routing=routing,
-        made=commitment,
     )
 
 
@@ -280,7 +276,7 @@ def _boundary_commitment(
     model: RegisteredModel, tokens: int, boundaries: Boundaries, key: bytes
 ) -> _core.Commitment:
     layout = boundary_layout(model.public.config, model.public.code, tokens)
-    placed: list[list[tuple[int, Cells]]] = [[] for _ in layout.parts]
+    placed: list[list[tuple[int, npt.NDArray[np.int32]]]] = [[] for _ in layout.parts]
     for slot, cells in zip(layout.slots, boundaries, strict=True):
         placed[slot.part].append((slot.first_block, cells))
     parts = list(zip(layout.parts, placed, strict=True))
