@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from test_cli import Run, refusal, run
 from test_statement_file import run as run_program
-from tiny_model import attempt, register_model, tampered, write_tensors
+from tiny_model import attempt, register_model, tampered, write_tensors, write_tokenizer
 
 from assay import framing
 from assay.audit import Challenge, challenge
@@ -94,19 +94,7 @@ def bert(**changed: Any) -> Any:
 def save(model: Any, folder: Path) -> Path:
     """A folder as transformers writes it, with a tokenizer of single characters."""
     model.save_pretrained(folder)
-    words = {"<unk>": 0, **{chr(0x21 + i): 1 + i for i in range(94)}}
-    tokenizer = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [],
-        "normalizer": None,
-        "pre_tokenizer": {"type": "Whitespace"},
-        "post_processor": None,
-        "decoder": None,
-        "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"},
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    write_tokenizer(folder)
     return folder
 
 

@@ -94,14 +94,8 @@ def write_tensors(path: Path, values: dict[str, np.ndarray]) -> None:
     path.write_bytes(struct.pack("<Q", len(text)) + text + body)
 
 
-def write_model(
-    path: Path, *, seed: int = 0, changed: dict[str, np.ndarray] | None = None, **config: Any
-) -> Path:
-    """A Hugging Face folder; `changed` tensors and `config` keys replace the usual ones."""
-    path.mkdir()
-    stated = {**CONFIG, **config}
-    (path / "config.json").write_text(json.dumps(stated))
-    write_tensors(path / "model.safetensors", {**tensors(seed, CONFIG), **(changed or {})})
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer of single characters."""
     words = {"<unk>": 0, **{chr(0x21 + i): 1 + i for i in range(94)}}
     tokenizer = {
         "version": "1.0",
@@ -114,7 +108,18 @@ def write_model(
         "decoder": None,
         "model": {"type": "WordLevel", "vocab": words, "unk_token": "<unk>"},
     }
-    (path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
+def write_model(
+    path: Path, *, seed: int = 0, changed: dict[str, np.ndarray] | None = None, **config: Any
+) -> Path:
+    """A Hugging Face folder; `changed` tensors and `config` keys replace the usual ones."""
+    path.mkdir()
+    stated = {**CONFIG, **config}
+    (path / "config.json").write_text(json.dumps(stated))
+    write_tensors(path / "model.safetensors", {**tensors(seed, CONFIG), **(changed or {})})
+    write_tokenizer(path)
     return path
 
 

@@ -58,8 +58,8 @@ def verify(
     router's logits, summed over the tokens; 0 is the router's own choice. A layer without experts has none.
 
     With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
-    brought up to the highest counter seen. A proof that does not hide is rejected unless `insecure_no_hiding`
-    permits it.
+    brought up to the highest counter of an accepted proof. A proof that does not hide is rejected unless
+    `insecure_no_hiding` permits it.
     """
     model = (
         public
