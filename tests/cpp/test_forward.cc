@@ -146,6 +146,9 @@ TEST(an_output_cannot_be_changed) {
     auto other = body;
     other[at] ^= 1;
     CHECK(verdict(f.statement, other).code != "");
+    other = body;  // p in place of the 0 of cell 4
+    std::memcpy(other.data() + at + 4 * sizeof word, &kModulus, sizeof word);
+    CHECK_EQ(verdict(f.statement, other).code, std::string("format.field"));
     break;
   }
   CHECK_EQ(found, size_t{1});
