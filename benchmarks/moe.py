@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from assay.circuits.moe import ExpertScales, ExpertWeights, experts
+from assay.circuits.moe import ROUTING, ExpertScales, ExpertWeights, experts, recorded_choice
 from one_segment import Tensors, prove_alone, random_cells
 
 from assay import _core
@@ -33,7 +33,8 @@ def build(tokens: int, count: int, chosen: int, hidden: int, inner: int) -> Buil
         down=b.weight("down", count * hidden, inner),
     )
     smaller = {"product_shift": 14} if inner < hidden else {"down_shift": 20}
-    b.commit("out", experts(b, "moe", h, weights, ExpertScales(**COMMON, **smaller), chosen=chosen))
+    choice = recorded_choice(b, ROUTING, tokens=tokens, experts=count, chosen=chosen)
+    b.commit("out", experts(b, "moe", h, weights, ExpertScales(**COMMON, **smaller), choice))
     return b
 
 
@@ -50,7 +51,9 @@ def cells(b: Builder, source: Source, reach: int) -> Tensors:
 def measure(tokens: int, count: int, chosen: int, hidden: int, inner: int) -> str:
     b = build(tokens, count, chosen, hidden, inner)
     circuit, summary = _core.Circuit(b.finish()), summarise(b, tokens)
-    weights, boundaries = cells(b, Source.WEIGHT, 1 << 12), cells(b, Source.BOUNDARY, 1 << 11)
+    weights = cells(b, Source.WEIGHT, 1 << 12)
+    boundaries = {"h": random_cells(np.random.default_rng(2), tokens, hidden, np.int32, 1 << 11)}
+    boundaries |= circuit.evaluate({**weights, **boundaries}, [ROUTING])
     found = prove_alone("moe", circuit, weights, boundaries, {t.name: t.shape.cols for t in b.tensors})
     size = count * (3 * hidden * inner + hidden)
     numbers = [

@@ -110,7 +110,8 @@ def measure(name: str, tokens: int) -> dict[str, float | int | str]:
         if t.source is Source.WEIGHT
     }
     given = {"boundary.0": random_cells(draw, tokens, config.hidden_size, np.int32, 1 << 16)}
-    given |= circuit.evaluate({**weights, **given}, ["boundary.1"])
+    computed = [t.name for t in b.tensors if t.source is Source.BOUNDARY and t.name not in given]
+    given |= circuit.evaluate({**weights, **given}, computed)
     found = prove_alone("layer", circuit, weights, given, {t.name: t.shape.cols for t in b.tensors})
     return {
         "name": name,

@@ -2,9 +2,8 @@
 own choice that is.
 
 E experts, K of them for a token, T tokens. A seat is a token with one of its experts: seat m of token t is
-row i = m T + t. The weights of all experts are stacked, W [E out, in]. Which experts ran is advice: a
-witness, which the program computes or the prover is given, or a boundary that the record committed to. It is
-hidden, and need not be the exact model's choice.
+row i = m T + t. The weights of all experts are stacked, W [E out, in]. Which experts ran, S, is a boundary
+that the record commits to. It need not be the exact model's choice, and is hidden unless it is logged.
 
     (MOE.1)  g = clamp16(round(h R^T / 2^s))                                            CLAMP.1-4
     (MOE.2)  S (S - 1) = 0,   sum_e S[i, e] = 1
@@ -36,6 +35,10 @@ the model does not renormalise, p is the chosen experts' part of the softmax of 
 
     (MOE.11) e[t, m] = sum_e EXP[t, e] S[m T + t, e],   with d of (SOFT.3) over all experts.
 
+If the choice is logged, id[t, m] are public and part of the circuit:
+
+    (MOE.12) S[m T + t, id[t, m]] = 1
+
 What is committed and looked up beside the seats' products is T (E + K) cells a relation, and T K E cells of
 S: no product of E with the sizes of an expert but the weights themselves.
 
@@ -49,23 +52,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 from assay.circuits.activation import SILU, activation
 from assay.circuits.gated_mlp import gated_product
 from assay.circuits.rounding import round_shift, rounded
 from assay.circuits.softmax import Softmax, exponentials, shares, softmax_over
 from assay.circuits.vocabulary import relu_table
 
-from assay.graph import Accumulator, Builder, CircuitError, Interval, Poly, Source, Wire, term
+from assay.graph import Accumulator, Builder, CircuitError, Domain, Interval, Poly, Source, Wire, term
 from assay.graph.expression import combination
 
 LOGIT_BITS = 16
 UP_BITS = 16
 EXPERTS = "experts"
 """The mixture of a layer; its weights and relations begin with it."""
+ROUTING = "routing"
+"""A layer's boundary S of (MOE.2); its name begins as those of the layer's weights do."""
 ROUTER = f"{EXPERTS}_router"
 """Its site of (MOE.1)."""
-MARKS = f"{EXPERTS}_choice.marks"
-"""Its S of (MOE.2) where none is logged."""
 DISTANCE = f"{EXPERTS}_distance"
 """Its total of (MOE.5), in units of the router's logits."""
 _BIT = Interval(0, 1)
@@ -94,9 +98,32 @@ class ExpertScales:
     down_shift: int = 0
 
 
-def logged_choice(b: Builder, name: str, *, tokens: int, experts: int, chosen: int) -> Wire:
-    """S of (MOE.2) as a boundary `name` [K T, E], row m T + t of seat m of token t; for `experts`."""
-    return b.tensor(name, chosen * tokens, experts, _BIT, source=Source.BOUNDARY)
+Ids = npt.NDArray[np.int64]
+"""The experts of each token, [T, K]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """S of (MOE.2), [K T, E], and the ids of (MOE.12) where they are logged."""
+
+    seats: Wire
+    logged: Ids | None = None
+
+
+def recorded_choice(
+    b: Builder, name: str, *, tokens: int, experts: int, chosen: int, logged: Ids | None = None
+) -> Choice:
+    """The boundary `name`: the K largest logits, or what the witness program is told."""
+    if not 1 <= chosen <= experts:
+        raise CircuitError("circuit-config", f"{chosen} of {experts} experts")
+    if logged is not None and (logged.shape != (tokens, chosen) or not _within(logged, experts)):
+        raise CircuitError("circuit-shape", f"{chosen} of {experts} experts for each of {tokens} tokens")
+    seats = b.tensor(name, chosen * tokens, experts, _BIT, source=Source.BOUNDARY)
+    return Choice(seats=seats, logged=logged)
+
+
+def _within(ids: Ids, experts: int) -> bool:
+    return bool(ids.min() >= 0 and ids.max() < experts)
 
 
 def experts(
@@ -105,23 +132,17 @@ def experts(
     h: Wire,
     weights: ExpertWeights,
     scales: ExpertScales,
+    choice: Choice,
     *,
-    chosen: int,
-    choice: Wire | None = None,
     kind: str = SILU,
     renormalised: bool = True,
-    disclosed: bool = False,
 ) -> Accumulator:
-    """y [T, hidden] of (MOE.1-10) for h [T, hidden], with UNIT_BITS fraction bits more than d.
+    """y [T, hidden] of (MOE.1-12) for h [T, hidden], with UNIT_BITS fraction bits more than d.
 
-    `choice` is what the record logged; without it S is a witness: the K largest logits, or what the witness
-    program is told. The distance is the total `name_distance`; `disclosed`, S is the output `name_experts`,
-    else it is hidden.
+    The distance is the total `name_distance`.
     """
     g = rounded(b, f"{name}_router", b.product_nt(h, weights.router), scales.router_shift, LOGIT_BITS)
-    s, logits = chosen_experts(b, name, g, chosen, choice)
-    if disclosed:
-        b.output(f"{name}_experts", s)
+    s, logits = chosen_experts(b, name, g, choice)
     rate = Fraction(2) ** -scales.router_fraction
     soft = expert_shares(b, f"{name}_softmax", g, s, logits if renormalised else None, rate)
     gate = b.product_selected(s, h, weights.gate, most=1)
@@ -138,14 +159,14 @@ def experts(
     return b.product_nn(soft.probabilities, d, groups=h.rows).bounded(Interval(-reach, reach))
 
 
-def chosen_experts(b: Builder, name: str, g: Wire, chosen: int, choice: Wire | None) -> tuple[Wire, Wire]:
-    """S [K T, E] and c [T, K] of (MOE.2-5), for g [T, E]."""
-    if not 1 <= chosen <= g.cols:
-        raise CircuitError("circuit-config", f"{chosen} of {g.cols} experts")
-    tau, *marks = b.top_k(f"{name}_choice", g, chosen, Interval.signed(LOGIT_BITS), mark=choice is None)
-    s = one_hot(b, f"{name}_choice", marks[0] if choice is None else choice)
-    if (s.rows, s.cols) != (chosen * g.rows, g.cols):
-        raise CircuitError("circuit-shape", f"a choice of {chosen} experts as {(s.rows, s.cols)}")
+def chosen_experts(b: Builder, name: str, g: Wire, choice: Choice) -> tuple[Wire, Wire]:
+    """S [K T, E] and c [T, K] of (MOE.2-5) and (MOE.12), for g [T, E]."""
+    chosen = choice.seats.rows // g.rows
+    bounds = Interval.signed(LOGIT_BITS)
+    tau = b.top_k(f"{name}_choice", g, chosen, bounds, marks=choice.seats)
+    s = one_hot(b, f"{name}_choice", choice.seats)
+    if choice.logged is not None:
+        logged(b, f"{name}_choice", s, choice.logged)
     distinct(b, f"{name}_distinct", s, g.rows)
     c = b.commit(f"{name}_logits", b.product_nt(g, s, groups=g.rows).bounded(g.bounds))
     routing_distance(b, f"{name}_distance", g, c, tau)
@@ -173,6 +194,12 @@ def one_hot(b: Builder, name: str, s: Wire) -> Wire:
         s.bounds,
         "(MOE.2): a row of S has one 1: what it selects is one of what it selects from",
     )
+
+
+def logged(b: Builder, name: str, s: Wire, ids: Ids) -> None:
+    """(MOE.12)"""
+    index = b.public(f"{name}.ids", ids.T.reshape(-1, 1))
+    b.linear(f"{name}.logged", Domain(s.rows, 1), Poly.of(s.pick(index)) - 1)
 
 
 def distinct(b: Builder, name: str, s: Wire, tokens: int) -> None:

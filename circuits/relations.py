@@ -22,7 +22,16 @@ from assay.circuits.fixed_point import inverse_sqrt_times
 from assay.circuits.gated_mlp import gated_product
 from assay.circuits.inverse_sqrt import ROOT_BITS
 from assay.circuits.limbs import WHOLE_BITS
-from assay.circuits.moe import LOGIT_BITS, UP_BITS, ExpertScales, ExpertWeights, experts
+from assay.circuits.moe import (
+    LOGIT_BITS,
+    ROUTING,
+    UP_BITS,
+    ExpertScales,
+    ExpertWeights,
+    Ids,
+    experts,
+    recorded_choice,
+)
 from assay.circuits.residual import boundary_in, boundary_out, stream_bits
 from assay.circuits.rms_norm import epsilon, normalised, rms_norm
 from assay.circuits.rope import ANGLE_BITS, angle_tables, rope
@@ -163,12 +172,22 @@ Value: TypeAlias = "Exact | Linear | Norm | Mixture | Sum"
 
 
 class Relations:
-    """`Operations` over `tokens` rows, as relations of `b`; weights are named with `prefix`."""
+    """`Operations` over `tokens` rows, as relations of `b`; weights are named with `prefix`.
+
+    With a `routing`, [tokens, K], it is public which experts ran.
+    """
 
     def __init__(
-        self, b: Builder, prefix: str, shapes: Mapping[str, tuple[int, ...]], tokens: int, scales: Scales
+        self,
+        b: Builder,
+        prefix: str,
+        shapes: Mapping[str, tuple[int, ...]],
+        tokens: int,
+        scales: Scales,
+        routing: Ids | None = None,
     ) -> None:
         self.b, self.prefix, self.shapes, self.tokens, self.scales = b, prefix, shapes, tokens, scales
+        self.routing = routing
         self._rounded: dict[Value, Exact] = {}
         self._angles: dict[tuple[int, float], tuple[PublicTable, PublicTable]] = {}
         self._readers: list[str] = []  # of the boundary before the layer, without a norm in between
@@ -429,13 +448,21 @@ class Relations:
             product_shift=shifts[0],
             down_shift=shifts[1],
         )
+        choice = recorded_choice(
+            self.b,
+            f"{self.prefix}{ROUTING}",
+            tokens=self.tokens,
+            experts=rows // inner,
+            chosen=value.chosen,
+            logged=self.routing,
+        )
         y = experts(
             self.b,
             name,
             h.wire,
             weights,
             scales,
-            chosen=value.chosen,
+            choice,
             kind=value.kind,
             renormalised=value.renormalised,
         )

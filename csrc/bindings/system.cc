@@ -8,8 +8,8 @@ namespace {
 using PySlot = std::tuple<std::string, uint32_t, uint64_t, uint32_t, uint32_t, int>;
 
 LongLived long_lived(const std::string& name, const py::bytes& root, const std::vector<uint32_t>& part_rows,
-                     const std::vector<PySlot>& slots) {
-  LongLived c{name, {}, part_rows, {}};
+                     const std::vector<PySlot>& slots, bool partial) {
+  LongLived c{name, {}, part_rows, {}, partial};
   const auto r = span_of(root);
   if (r.size() != c.root.size()) throw py::value_error("a root has 32 bytes");
   std::copy(r.begin(), r.end(), c.root.begin());
@@ -230,7 +230,9 @@ Report verify(const PyStatement& s, const py::bytes& body) {
 void add_system(py::module_& m) {
   py::class_<LongLived>(m, "LongLived", "What a verifier knows of a long-lived commitment.")
       .def(py::init(&long_lived), py::arg("name"), py::arg("root"), py::arg("part_rows"), py::arg("slots"),
-           "slots: (name, part, first block, rows, columns, bytes of a cell).");
+           py::arg("partial") = false,
+           "slots: (name, part, first block, rows, columns, bytes of a cell). Of partial boundaries those without a "
+           "slot are the proof's own.");
   py::class_<PyStatement>(m, "Statement", "A batch of members over the same weights. A member is the commitment to its recorded boundaries, or None; "
                                                 "a segment is (name, circuit, number of its member).")
       .def(py::init(&make), py::kw_only(), py::arg("degree"), py::arg("code"), py::arg("required_bits"),

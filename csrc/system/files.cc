@@ -70,7 +70,7 @@ Digest digest(Reader& in) {
 }
 
 LongLived read_commitment(Reader& in) {
-  LongLived c{long_string(in), digest(in), {}, {}};
+  LongLived c{long_string(in), digest(in), {}, {}, false};
   for (size_t n = in.count(sizeof(uint32_t)); n > 0; --n) c.part_rows.push_back(in.u32());
   for (size_t n = in.count(29); n > 0; --n) {
     Slot s;
@@ -103,7 +103,10 @@ Statement read_instance(Reader& in, Reader& circuits) {
   if (members > kMaxMembers) throw Malformed{"too many members in one proof"};
   for (size_t n = members; n > 0; --n) {
     Member& m = s.members.emplace_back();
-    if (in.u8() != 0) m.boundaries = read_commitment(in);
+    const uint8_t kind = in.u8();
+    if (kind == 0) continue;
+    m.boundaries = read_commitment(in);
+    m.boundaries->partial = kind != 1;
   }
   for (size_t n = in.count(20 + sizeof(Digest)); n > 0; --n) {
     std::string name = long_string(in);
@@ -122,7 +125,7 @@ ExpectedProof ExpectedProof::read(std::span<const uint8_t> file) {
   Reader in(parts[1]), circuits(parts[2]);
   try {
     ExpectedProof out{{parts[0].begin(), parts[0].end()}, read_instance(in, circuits)};
-    // There is one file for each statement: this finds bytes left over, and a flag that is neither 0 nor 1.
+    // There is one file for each statement: this finds bytes left over, and a flag that there is not.
     const auto again = Plan(out.statement).instance();
     if (!std::equal(again.begin(), again.end(), parts[1].begin(), parts[1].end()) ||
         circuits.remaining() != 0)

@@ -12,6 +12,7 @@ constexpr double kMaxBits = 1024;
 constexpr size_t kMaxTableBlocks = size_t{1} << 16;
 constexpr uint64_t kMaxStackBlocks = uint64_t{1} << 31;  // numbers of blocks and rows have 32 bits
 
+// The slot of that name; of a partial commitment none, if there is none.
 const Slot* find_slot(const LongLived& commitment, const Tensor& tensor) {
   for (const Slot& s : commitment.slots)
     if (s.name == tensor.name) {
@@ -20,7 +21,8 @@ const Slot* find_slot(const LongLived& commitment, const Tensor& tensor) {
         throw Malformed{"the committed tensor " + tensor.name + " has another shape"};
       return &s;
     }
-  throw Malformed{"no committed tensor is called " + tensor.name};
+  if (!commitment.partial) throw Malformed{"no committed tensor is called " + tensor.name};
+  return nullptr;
 }
 
 // Slots lie inside their parts, do not overlap, and no two have one name: a name means one tensor.
@@ -100,6 +102,7 @@ Plan::Plan(const Statement& statement) : statement_(&statement) {
   }
   require_segments(statement);
   for (const LongLived* c : long_lived()) check_commitment(*c, statement.code);
+  if (statement.weights.partial) throw Malformed{"a part of the weights"};
   collect_tables();
   bind_slots();
   place_witness();
@@ -141,9 +144,21 @@ void Plan::bind_slots() {
         slots.back() = find_slot(statement_->weights, t);
       else if (t.source == Source::kBoundary && recorded)
         slots.back() = find_slot(*recorded, t);
-      else if (t.source == Source::kBoundary)
-        bind_shared(s, slots.size() - 1);
+      if (t.source == Source::kBoundary && slots.back() == nullptr) bind_shared(s, slots.size() - 1);
     }
+  }
+  require_all_read();
+}
+
+// A partial commitment names what a statement reads of it: nothing there is passed over under another name.
+void Plan::require_all_read() const {
+  std::set<const Slot*> read;
+  for (const auto& slots : slots_) read.insert(slots.begin(), slots.end());
+  for (const Member& m : statement_->members) {
+    if (!m.boundaries || !m.boundaries->partial) continue;
+    if (m.boundaries->slots.empty()) throw Malformed{"a commitment of no boundaries"};
+    for (const Slot& slot : m.boundaries->slots)
+      if (!read.contains(&slot)) throw Malformed{"no segment reads the slot " + slot.name};
   }
 }
 
@@ -282,7 +297,7 @@ std::vector<uint8_t> Plan::instance() const {
   w.commitment(s.weights);
   w.number<uint32_t>(static_cast<uint32_t>(s.members.size()));
   for (const Member& m : s.members) {
-    w.number<uint8_t>(m.boundaries ? 1 : 0);
+    w.number<uint8_t>(!m.boundaries ? 0 : m.boundaries->partial ? 2 : 1);
     if (m.boundaries) w.commitment(*m.boundaries);
   }
   w.number<uint32_t>(static_cast<uint32_t>(s.segments.size()));

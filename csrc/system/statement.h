@@ -29,9 +29,10 @@ struct LongLived {
   Digest root{};
   std::vector<uint32_t> part_rows;
   std::vector<Slot> slots;
+  bool partial = false;  // of boundaries: those without a slot are the proof's own, each slot is read
 };
 // One statement of a batch: some layers between the recorded boundaries of a request, or a forward pass. Where
-// nothing was recorded its segments are joined by tensors of the proof: a boundary tensor then lies in the
+// nothing was recorded, or not all, segments are joined by tensors of the proof: a boundary tensor then lies in the
 // witness of the first segment that names it, and later ones read those same cells.
 struct Member {
   std::optional<LongLived> boundaries;
@@ -108,6 +109,7 @@ class Plan {
  private:
   void collect_tables();
   void bind_slots();
+  void require_all_read() const;
   void bind_shared(size_t segment, size_t tensor);
   void place_witness();
   void build_stack();

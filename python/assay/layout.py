@@ -5,7 +5,8 @@ their part; each row of a tensor starts a block, its last block padded with zero
 
 Weights: the embedding in parts of at most 512 rows, cut between tokens (`embedding.0`, ...), and a head of
 its own as well (`lm_head.0`, ...); a part for each layer; a part for the rest. Boundaries, int32: as many in
-a part as fit eight rows, one at least: a column of eight rows is hashed as fast as two of one row.
+a part as fit eight rows, one at least: a column of eight rows is hashed as fast as two of one row. Then, of
+a model with experts, in parts of their own and int16, which of them ran.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assay.circuits.catalogue import Configured, config_of
+from assay.circuits.moe import ROUTING
 from assay.profiles import Code
 
 BLOCK = 128
@@ -127,13 +129,29 @@ def _matrix(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def boundary_layout(config: Configured, code: Code, tokens: int) -> Layout:
-    """The commitment to the boundaries of one request."""
+    """The commitment to the boundaries of one request, and to the experts that ran in it."""
     model = config_of(config)
     boundaries = [(f"boundary.{i}", tokens, model.hidden_size) for i in range(model.num_layers + 1)]
-    blocks = tokens * padded(model.hidden_size) // BLOCK
+    layout = _placed(_together(boundaries, code), code, cell_bytes=4)
+    if model.routed is None:
+        return layout
+    experts, chosen = model.routed
+    choices = [(routing_name(i), chosen * tokens, experts) for i in range(model.num_layers)]
+    routing = _placed(_together(choices, code), code, cell_bytes=2, first=len(layout.parts))
+    return Layout(layout.parts + routing.parts, layout.slots + routing.slots)
+
+
+def routing_name(layer: int) -> str:
+    """The slot of the experts that ran in a layer."""
+    return f"layers.{layer}.{ROUTING}"
+
+
+def _together(tensors: list[tuple[str, int, int]], code: Code) -> list[list[tuple[str, int, int]]]:
+    """Tensors of one shape in parts of at most eight rows, or of one tensor."""
+    _, rows, cols = tensors[0]
+    blocks = rows * padded(cols) // BLOCK
     together = max(1, MOST_BOUNDARY_ROWS * code.row_blocks // blocks)
-    parts = [boundaries[at : at + together] for at in range(0, len(boundaries), together)]
-    return _placed(parts, code, cell_bytes=4)
+    return [tensors[at : at + together] for at in range(0, len(tensors), together)]
 
 
 def table_parts(config: Configured, code: Code) -> int:
@@ -151,9 +169,11 @@ def _pieces(table: str, rows: int, cols: int, code: Code) -> list[tuple[str, int
     return [(f"{table}.{i}", min(step, rows - at), cols) for i, at in enumerate(range(0, rows, step))]
 
 
-def _placed(parts: Sequence[Sequence[tuple[str, int, int]]], code: Code, *, cell_bytes: int) -> Layout:
+def _placed(
+    parts: Sequence[Sequence[tuple[str, int, int]]], code: Code, *, cell_bytes: int, first: int = 0
+) -> Layout:
     rows, slots = [], []
-    for index, tensors in enumerate(parts):
+    for index, tensors in enumerate(parts, first):
         at = 0
         for name, height, width in tensors:
             slots.append(Slot(name, index, at, height, width, cell_bytes))

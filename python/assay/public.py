@@ -86,6 +86,11 @@ class PublicModel:
         """Whether the model gives vectors; else logits."""
         return config_of(self.config).encodes
 
+    @property
+    def routed(self) -> tuple[int, int] | None:
+        """Experts of a layer, and how many of them a token has; None of a model without."""
+        return config_of(self.config).routed
+
     @cached_property
     def layout(self) -> Layout:
         """Parts and slots of the weights' commitment."""

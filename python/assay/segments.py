@@ -17,7 +17,7 @@ import gc
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,8 @@ from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.circuits import forward
 from assay.circuits import layer as layers
 from assay.circuits.architecture import EMBEDDED
-from assay.disclosure import Disclosure
+from assay.circuits.moe import Ids
+from assay.disclosure import Disclosure, proven_layers
 from assay.errors import PublicFileError
 from assay.graph import CircuitError
 from assay.public import PublicModel
@@ -39,35 +40,41 @@ EMBEDDING, FINAL, DISTANCES, POOLING = "embedding", "final", "distances", "pooli
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment's name, and what its circuit is built from: a layer over so many tokens, or by `build`."""
+    """A segment's name, and what its circuit is built from: a layer over so many tokens, or by `build`.
+
+    With a `routing` the layer's circuit says which experts ran, [T, K].
+    """
 
     name: str
     public: PublicModel
     layer: tuple[int, int] | None = None
     build: Callable[[], bytes] | None = None
+    routing: Ids | None = field(default=None, compare=False)
 
     def encoded(self) -> bytes:
         """The circuit's bytes; needs no extension."""
         if self.layer is not None:
-            return circuit_bytes(self.public, *self.layer)
+            return circuit_bytes(self.public, *self.layer, self.routing)
         assert self.build is not None
         return built(self.build)
 
     def circuit(self) -> _core.Circuit:
         """The circuit."""
-        return circuit(self.public, *self.layer) if self.layer else _decoded(self.encoded())
+        kept = self.layer is not None and self.routing is None  # another request has other experts
+        return circuit(self.public, *self.layer) if self.layer and kept else _decoded(self.encoded())
 
 
 def segments(public: PublicModel, challenge: Challenge, disclosure: Disclosure | None) -> list[Segment]:
     """The segments that a challenge asks for, in order; with what it opens of the record."""
     tokens = challenge.record.tokens
+    own = _layers(public, challenge, disclosure)
     if challenge.scope == LAYERS:
-        return [_layer(public, layer, tokens) for layer in challenge.layers]
+        return own
     assert disclosure is not None, "what begins at the tokens is about opened ones"
     pooling = partial(forward.pooling, public.config, public.scales, tokens)
     return [
         Segment(EMBEDDING, public, build=partial(embedding, public, disclosure.tokens)),
-        *(_layer(public, layer, tokens) for layer in range(public.num_layers)),
+        *own,
         *(
             _head(public, challenge, disclosure)
             if challenge.scope == FORWARD
@@ -90,8 +97,16 @@ def _head(public: PublicModel, challenge: Challenge, disclosure: Disclosure) -> 
     return out
 
 
-def _layer(public: PublicModel, layer: int, tokens: int) -> Segment:
-    return Segment(layer_name(layer), public, layer=(layer, tokens))
+def _layers(public: PublicModel, challenge: Challenge, disclosure: Disclosure | None) -> list[Segment]:
+    tokens, layers = challenge.record.tokens, proven_layers(challenge)
+    routed = public.routed
+    if challenge.record.routing is None or routed is None or disclosure is None:
+        return [Segment(layer_name(layer), public, layer=(layer, tokens)) for layer in layers]
+    pairs = zip(layers, disclosure.experts, strict=True)
+    return [
+        Segment(layer_name(layer), public, layer=(layer, tokens), routing=opened.experts(routed[1]))
+        for layer, opened in pairs
+    ]
 
 
 def embedding(public: PublicModel, tokens: tuple[int, ...]) -> bytes:
@@ -164,9 +179,9 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def circuit_bytes(public: PublicModel, layer: int, tokens: int) -> bytes:
+def circuit_bytes(public: PublicModel, layer: int, tokens: int, routing: Ids | None = None) -> bytes:
     """The circuit of a layer over so many tokens, encoded; needs no extension."""
-    return built(partial(layers.layer, public.config, public.scales.layers[layer], layer, tokens))
+    return built(partial(layers.layer, public.config, public.scales.layers[layer], layer, tokens, routing))
 
 
 def circuit(public: PublicModel, layer: int, tokens: int) -> _core.Circuit:

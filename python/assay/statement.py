@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from assay import framing
 from assay.audit.challenge import ENCODE, FORWARD, LAYERS, Challenge
 from assay.audit.log import LogHead
-from assay.disclosure import Disclosure
+from assay.disclosure import Disclosure, opens, proven_layers
 from assay.errors import ChallengeError
-from assay.layout import Layout, boundary_layout
+from assay.layout import Layout, Slot, boundary_layout, routing_name
 from assay.proof import STATEMENT_CAP
 from assay.public import PublicModel
 from assay.segments import Segment, embedding_rows, segments
@@ -121,14 +121,14 @@ def members(
     batch = []
     for index, (challenge, disclosure) in enumerate(zip(challenges, opened, strict=True)):
         check_challenge(public, challenge)
-        if challenge.scope != LAYERS:
+        if opens(challenge):
             if disclosure is None:
                 raise ChallengeError(
                     "no-disclosure",
                     f"a statement about {challenge.described} needs what its proof opens of the record",
                     hint="--proof FILE takes them from the proof, and checks them against the record",
                 )
-            disclosure.require(challenge, public.config["vocab_size"])
+            disclosure.require(challenge, public.config["vocab_size"], public.routed)
         prefix = f"{index + 1}: " if len(challenges) > 1 else ""
         own = tuple(segments(public, challenge, disclosure))
         batch.append(Member(challenge, disclosure, own, prefix))
@@ -169,12 +169,36 @@ def _member_fields(member: Member, digests: Sequence[bytes]) -> dict[str, Any]:
 
 
 def _boundaries(public: PublicModel, member: Member) -> _core.LongLived | None:
-    """The commitment to the boundaries that layers lie between; what begins at the tokens needs none."""
-    header = member.challenge.record
-    if member.challenge.scope != LAYERS:
+    """What a member reads of the boundaries' commitment; what begins at the tokens reads no boundaries."""
+    layout = recorded_layout(public, member.challenge)
+    if layout is None:
         return None
-    layout = boundary_layout(public.config, public.code, header.tokens)
-    return long_lived(f"{member.prefix}boundaries", header.boundaries_root, layout)
+    name, challenge = f"{member.prefix}boundaries", member.challenge
+    root, partial = challenge.record.boundaries_root, challenge.scope != LAYERS
+    return long_lived(name, root, layout, partial=partial)
+
+
+def recorded_layout(public: PublicModel, challenge: Challenge) -> Layout | None:
+    """The boundaries' commitment of a challenge's record, with the slots that a statement reads by name.
+
+    Layers lie between recorded boundaries; all else begins at the tokens and reads which experts ran, if any
+    did: without these, nothing.
+    """
+    layout = boundary_layout(public.config, public.code, challenge.record.tokens)
+    if challenge.scope == LAYERS:
+        return layout
+    names = {routing_name(layer) for layer in range(public.num_layers)}
+    choices = tuple(slot for slot in layout.slots if slot.name in names)
+    return Layout(layout.parts, choices) if choices else None
+
+
+def opened_slots(public: PublicModel, challenge: Challenge) -> list[Slot]:
+    """Those of the slots that a proof opens."""
+    layout = recorded_layout(public, challenge)
+    names = {routing_name(layer) for layer in proven_layers(challenge)}
+    if challenge.scope == LAYERS:
+        names |= {f"boundary.{layer + side}" for layer in challenge.layers for side in (0, 1)}
+    return [] if layout is None else [slot for slot in layout.slots if slot.name in names]
 
 
 def _check_batch(public: PublicModel, challenges: Sequence[Challenge]) -> None:
@@ -235,6 +259,8 @@ def check_challenge(public: PublicModel, challenge: Challenge) -> None:
     _check_scope(public, challenge.scope)
     if header.log is not None and not fits(header.log, public):
         raise ChallengeError("record-mismatch", "the record's log is not one of its model's logits")
+    if header.routing is not None and public.routed is None:
+        raise ChallengeError("record-mismatch", "the record has a log of experts, its model has none")
 
 
 def _check_scope(public: PublicModel, scope: str) -> None:
@@ -254,9 +280,9 @@ def fits(log: LogHead, public: PublicModel) -> bool:
     return head is not None and log.fraction == head.logits and log.top_k <= public.config["vocab_size"]
 
 
-def long_lived(name: str, root: bytes, layout: Layout) -> _core.LongLived:
-    """A commitment as a verifier knows it."""
+def long_lived(name: str, root: bytes, layout: Layout, *, partial: bool = False) -> _core.LongLived:
+    """A commitment as a verifier knows it; of a partial one all slots are read, others beside."""
     from assay import _core
 
     slots = [(s.name, s.part, s.first_block, s.rows, s.cols, s.cell_bytes) for s in layout.slots]
-    return _core.LongLived(name, root, list(layout.parts), slots)
+    return _core.LongLived(name, root, list(layout.parts), slots, partial)

@@ -110,7 +110,9 @@ def core_of(s: Statement) -> Any:
     """A statement of segments of this module, as the extension takes it."""
 
     def known(c: LongLived) -> Any:
-        return _core.LongLived(c.name, c.root, list(c.part_rows), [tuple(slot.to_list()) for slot in c.slots])
+        return _core.LongLived(
+            c.name, c.root, list(c.part_rows), [tuple(slot.to_list()) for slot in c.slots], c.partial
+        )
 
     return _core.Statement(
         degree=s.degree,

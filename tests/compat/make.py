@@ -16,6 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
 
+from test_llama_family import random_model
 from tiny_model import CONFIG, register_model, tensors, write_model, write_tensors
 
 from assay.audit import Challenge, challenge
@@ -44,10 +45,15 @@ QUERIES = {"provable-128": 148, "provable-100": 116}
 KINDS = {"proof.assay": False, "proof-not-hiding.assay": True}  # insecure_no_hiding
 
 
+def code_of(profile: str) -> Code:
+    """A small one."""
+    return Code(log_columns=12, random=5 << 8, log_coset=13, cosets=8, queries=QUERIES[profile])
+
+
 def make(profile: str, out: Path) -> None:
     """One profile's files."""
     out.mkdir(parents=True)
-    code = Code(log_columns=12, random=5 << 8, log_coset=13, cosets=8, queries=QUERIES[profile])
+    code = code_of(profile)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         model = write_model(scratch / "model", **SMALL)
@@ -62,6 +68,30 @@ def make(profile: str, out: Path) -> None:
             proof = prove_recording(registered, own, asked, insecure_no_hiding=insecure)
             write(out, file, proof.data)
         forward(registered, own, served, asked, out)
+        shutil.copyfile(scratch / "DIR" / "public.assay", out / "public.assay")
+
+
+def mixture(out: Path) -> None:
+    """A model with experts, and which of them ran."""
+    out.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        random_model("mixtral", scratch / "model")
+        register_model(scratch / "model", scratch / "DIR", code=code_of("provable-128"))
+        registered = RegisteredModel(scratch / "DIR")
+        record(registered, scratch / "REQ", tokens=TOKENS, log=Logging(top_k=TOP_K), public_routing=True)
+        recording = load_recording(scratch / "REQ", registered)
+        for asked, to, file in (
+            (challenge(recording.header, layers=[LAYER]), "challenge.json", "proof.assay"),
+            (
+                challenge(recording.header, scope="forward", positions=POSITIONS),
+                "forward.json",
+                "forward.assay",
+            ),
+        ):
+            write(out, to, asked.encoded)
+            write(out, file, prove_recording(registered, recording, asked).data)
+        shutil.copyfile(scratch / "REQ" / "routing.npy", out / "routing.npy")
         shutil.copyfile(scratch / "DIR" / "public.assay", out / "public.assay")
 
 
@@ -88,3 +118,4 @@ def write(out: Path, name: str, data: bytes) -> None:
 if __name__ == "__main__":
     for profile in QUERIES:
         make(profile, Path(sys.argv[1]) / profile)
+    mixture(Path(sys.argv[1]) / "mixture")

@@ -12,6 +12,7 @@ from batch import Batch, batch, core_of, sent_cells
 from mutations import Honest, changed
 
 from assay import _core
+from assay.layout import Slot
 from assay.reference import LongLived, MalformedError, Statement
 from assay.reference.circuit import Circuit
 from assay.reference.field import P
@@ -133,6 +134,36 @@ def test_statements_that_both_refuse() -> None:
     assert isinstance(first, LongLived)
     twice = replace(first, slots=(*first.slots, first.slots[0]))
     assert refused(replace(s, members=(twice, *s.members[1:])))
+    assert refused(replace(s, weights=replace(s.weights, partial=True)))
+
+
+def test_partly_recorded_members() -> None:
+    """Boundaries that have a slot, and no others, lie in the record's commitment; each slot is read."""
+    s = batch()
+    _, *others = s.members
+    (top,) = (t for t in s.segments[2].circuit.tensors if t.name == "top")
+    slot = Slot("top", 0, 0, top.shape.rows, top.shape.cols, 8)
+
+    def partly(*slots: Slot) -> Statement:
+        known = LongLived(name="2: boundaries", root=bytes(32), part_rows=(2,), slots=slots, partial=True)
+        return replace(s, members=(s.members[0], known, others[-1]))
+
+    stated = partly(slot)
+    assert core_of(stated).instance == stated.encoded()
+    assert len({stated.encoded(), s.encoded(), without_part(stated).encoded()}) == 3
+    assert core_of(stated).opened_parts()[2] == [0]
+    plan = Plan(stated)
+    assert [c.name for c in plan.commitments][2] == "2: boundaries"
+    assert refused(partly())
+    assert refused(without_part(stated))  # `s` has no slot
+    assert refused(partly(slot, Slot("other", 0, 1, 1, 4, 8)))
+    for changes in ({"rows": 2}, {"cols": 3}, {"cell_bytes": 4}):
+        assert refused(partly(replace(slot, **changes)))
+
+
+def without_part(s: Statement) -> Statement:
+    """Its partly recorded member as a recorded one."""
+    return replace(s, members=tuple(m and replace(m, partial=False) for m in s.members))
 
 
 def test_tensors_of_one_name_are_one_tensor() -> None:

@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assay import framing, reference
+from assay.audit import Challenge
+from assay.audit.routing import routing_root
 from assay.cli import main
 from assay.errors import AssayError, VerificationError
 from assay.proof import ProofFile, pack_proof
 from assay.verify import ForwardStatement, LayerStatement, verify
 
 HERE = Path(__file__).resolve().parent
-FOLDER = HERE / "v4"
+FOLDER = HERE / "v5"
 OLD = ["v0", "v1", "v2"]
 PROFILES = ["provable-128", "provable-100"]
 LAYER = {"proof.assay": True, "proof-not-hiding.assay": False}
@@ -33,7 +36,7 @@ LAYER_TERMS = 9
 HIDING_TERMS = LAYER_TERMS + 4
 
 
-def files(profile: str, version: str = "v4") -> dict[str, Path]:
+def files(profile: str, version: str = "v5") -> dict[str, Path]:
     folder = HERE / version / profile
     return {"public": folder / "public.assay", "challenge": folder / "challenge.json"}
 
@@ -138,11 +141,27 @@ def test_earlier_versions_are_refused(profile: str, version: str) -> None:
         assert found[1] == code
 
 
+@pytest.mark.parametrize("version", ["v3", "v4"])
 @pytest.mark.parametrize("profile", PROFILES)
-def test_challenges_to_records_of_version_3_are_refused(profile: str) -> None:
+def test_challenges_to_earlier_records_are_refused(profile: str, version: str) -> None:
     """Proofs and public files have kept their version since."""
-    old = files(profile, "v3")
-    assert agreed(HERE / "v3" / profile / "proof.assay", old)[1] == "record-version"
+    assert agreed(HERE / version / profile / "proof.assay", files(profile, version))[1] == "record-version"
+
+
+def test_a_mixture_says_which_experts_ran() -> None:
+    """Both scopes, both verifiers; the public log beside them is the one that the record names."""
+    folder = FOLDER / "mixture"
+    routing = np.load(folder / "routing.npy")
+    for name, asked in (("proof.assay", "challenge.json"), ("forward.assay", "forward.json")):
+        how: dict[str, Any] = {"public": folder / "public.assay", "challenge": folder / asked}
+        assert agreed(folder / name, {**how, "routing": routing}) == ("accepted",)
+        assert agreed(folder / name, {**how, "routing": (routing + 1) % 6})[1] == "statement.experts"
+        (said,) = verify(folder / name, **how).statements
+        assert isinstance(said, LayerStatement | ForwardStatement)
+        experts = [said.experts] if isinstance(said, LayerStatement) else list(said.experts.values())
+        assert experts == [tuple(map(tuple, layer)) for layer in routing.tolist()][: len(experts)]
+    header = Challenge.load(folder / "challenge.json").record
+    assert header.routing == routing_root(header.request, routing)
 
 
 @pytest.mark.parametrize("name", PROOFS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay.circuits.moe import ExpertScales, ExpertWeights, experts, logged_choice
+from assay.circuits.moe import ExpertScales, ExpertWeights, experts, recorded_choice
 from mutations import Honest
 from tiny_prover import Outcome
 from two_segments import Committed, TwoSegments, cells, external, second_circuit, slot
@@ -32,8 +32,8 @@ def circuit() -> bytes:
         router_shift=14, router_fraction=11, gate_shift=14, gate_fraction=11, up_shift=14, down_shift=20
     )
     h = external(b, "h", TOKENS, HIDDEN)
-    choice = logged_choice(b, "choice", tokens=TOKENS, experts=EXPERTS, chosen=CHOSEN)
-    b.commit("out", experts(b, "moe", h, weights, scales, chosen=CHOSEN, choice=choice))
+    choice = recorded_choice(b, "choice", tokens=TOKENS, experts=EXPERTS, chosen=CHOSEN)
+    b.commit("out", experts(b, "moe", h, weights, scales, choice))
     return b.finish()
 
 
@@ -59,6 +59,11 @@ class Experts(TwoSegments):
         ]
         self.weights = Committed("weights", weights)
         self.boundaries = Committed("boundaries", boundaries)
+
+    def prove(self, **options: Any) -> bytes:
+        """With the experts that are committed to."""
+        _, choice, _ = self.boundaries.parts[0][1]
+        return super().prove(choices=[{"choice": choice.argmax(axis=1).tolist()}, {}], **options)
 
 
 @lru_cache

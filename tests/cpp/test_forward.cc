@@ -297,8 +297,57 @@ TEST(statements_that_do_not_fit_together) {
   malformed("a shared tensor of another shape",
             [&](Forward& f) { with_tensor(f, [](Tensor& t) { t.shape.rows = 5; }); });
   malformed("a recorded member without the boundary", [](Forward& f) {
-    f.statement.members[0].boundaries = LongLived{"boundaries", {}, {1}, {}};
+    f.statement.members[0].boundaries = LongLived{"boundaries", {}, {1}, {}, false};
   });
+  const auto partly = [](Forward& f, Slot slot) {
+    f.statement.members[0].boundaries = LongLived{"boundaries", {}, {1}, {std::move(slot)}, true};
+  };
+  malformed("a partly recorded member without a slot", [&](Forward& f) {
+    partly(f, {});
+    f.statement.members[0].boundaries->slots.clear();
+  });
+  malformed("a slot that no segment reads",
+            [&](Forward& f) { partly(f, {"other", 0, 0, 1, 4, CellType::kInt32}); });
+  malformed("a slot of a weight's name", [&](Forward& f) { partly(f, {"table", 0, 0, 6, 130, CellType::kInt16}); });
+  malformed("a slot of another shape", [&](Forward& f) { partly(f, {"hint", 0, 0, 4, 1, CellType::kInt32}); });
+  malformed("a slot of another type", [&](Forward& f) { partly(f, {"hint", 0, 0, 1, 4, CellType::kInt16}); });
+  malformed("a part of the weights", [](Forward& f) { f.statement.weights.partial = true; });
+}
+
+// What has a slot is read from it, the rest joins the segments.
+TEST(a_partly_recorded_member) {
+  for (const bool hiding : {false, true}) {
+    Forward f(3);
+    TensorData hint(CellType::kInt32, full(1, 4));
+    for (uint32_t j = 0; j < 4; ++j) hint.set(0, j, 100 + j);
+    std::vector<PartCells> parts{{1, {{0, 1, CellType::kInt32, hint.data()}}}};
+    ProverCommitment recorded("boundaries", f.statement.code, std::move(parts), PrgKey{});
+    const CodeParams& code = f.statement.code;
+    recorded.commit(ReedSolomon(code.message(), code.log_coset, code.cosets));
+    Statement s = f.statement;
+    s.hiding = hiding;
+    s.members[0].boundaries =
+        LongLived{"boundaries", recorded.root(), {1}, {{"hint", 0, 0, 1, 4, CellType::kInt32}}, true};
+    const Plan plan(s);
+    CHECK(plan.slot(1, 1) != nullptr);  // hint
+    CHECK(plan.slot(1, 0) == nullptr && plan.owner(1, 0).segment == 0);  // x
+    PrgKey seed{};
+    const ProverCommitment* boundaries[] = {&recorded};
+    const auto prove = [&](const ProveOptions& o) { return prove_body(plan, *f.weights.prover, boundaries, seed, o); };
+    const auto body = prove({}).body;
+    CHECK(verify_body(plan, body).outputs[1].at(0).second[1] == F::from_i64(f.expected(0, 129, 100)));
+    // Under another record's root.
+    Statement other = s;
+    other.members[0].boundaries->root[0] ^= 1;
+    CHECK(!verdict(other, body).code.empty());
+    // The prover's own cells in the place of those recorded.
+    ProveOptions o;
+    o.self_check = false;
+    o.corrupt = [&](size_t segment, Witness& w) {
+      if (segment == 1) apply(*f.circuits[1], w, {{"y", 0, 1, 1}, {"picked", 1, 2, 1}});
+    };
+    CHECK_EQ(verdict(s, prove(o).body).code, std::string(hiding ? "tableau.linear" : "opening.reduction"));
+  }
 }
 
 // Segments of two members never share, whatever their tensors are called.

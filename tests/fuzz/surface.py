@@ -35,7 +35,7 @@ from assay.public import PublicModel
 from assay.verify import verifier
 from assay.verify.pin import Pin
 
-GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v4" / "provable-100"
+GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v5" / "provable-100"
 VERIFY = "verify"
 TRIALS = ("proof", "public", "challenge")  # what is changed for a verification
 

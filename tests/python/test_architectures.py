@@ -483,7 +483,7 @@ def test_bert_both_verifiers_and_the_program(tiny_bert: Tiny, tmp_path: Path) ->
         "layer 1",
         "pooling",
     ]
-    opened = [tiny_bert.recording.disclosure(())]
+    opened = [tiny_bert.recording.disclosure(tiny_bert.challenge)]
     data = statement_file(tiny_bert.public, [tiny_bert.challenge], disclosures=opened)
     (tmp_path / "statement").write_bytes(data)
     (tmp_path / "proof").write_bytes(tiny_bert.proof)
@@ -568,7 +568,7 @@ def test_bert_a_body_about_other_tokens(tiny_bert: Tiny) -> None:
     commitment = commit_tokens(tokens, tiny_bert.recording.salt)
     header = dataclasses.replace(tiny_bert.recording.header, tokens_commitment=commitment)
     asked = dataclasses.replace(tiny_bert.challenge, record=header)
-    opened = dataclasses.replace(tiny_bert.recording.disclosure(()), tokens=tuple(tokens))
+    opened = dataclasses.replace(tiny_bert.recording.disclosure(tiny_bert.challenge), tokens=tuple(tokens))
     statement = build_statement(tiny_bert.public, [asked], disclosures=[opened])
     body = ProofFile.from_bytes(tiny_bert.proof).body
     proof = pack_proof("provable-128", True, statement.instance, body)
@@ -582,7 +582,7 @@ def test_bert_a_body_about_other_tokens(tiny_bert: Tiny) -> None:
     [{"tokens": (1, *TOKENS[1:])}, {"tokens": (*TOKENS[:-1], VOCABULARY)}, {"salt": bytes(32)}],
 )
 def test_bert_other_tokens_than_the_records(tiny_bert: Tiny, change: dict[str, Any]) -> None:
-    opened = dataclasses.replace(tiny_bert.recording.disclosure(()), **change)
+    opened = dataclasses.replace(tiny_bert.recording.disclosure(tiny_bert.challenge), **change)
     file = ProofFile.from_bytes(tiny_bert.proof)
     (member,) = file.statement["members"]
     stated = {**file.statement, "members": [{**member, **opened.to_dict()}]}

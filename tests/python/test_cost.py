@@ -80,7 +80,7 @@ def test_counts_of_a_forward_pass_are_those_of_its_circuits(
     logged = request.getfixturevalue(name)
     challenge = logged.challenge
     assert challenge.scope == FORWARD
-    disclosure = logged.recording.disclosure(challenge.positions)
+    disclosure = logged.recording.disclosure(challenge)
     statement = build_statement(road.model.public, [challenge], disclosures=[disclosure])
     counts = counts_of(road, asked_of(logged))
     assert counts.total("lookups") == sum(c.lookups for c in statement.circuits)

@@ -213,7 +213,7 @@ def test_what_is_opened_is_what_the_record_commits_to(
     road: Road, served: Logged, change: Callable[[Disclosure], Disclosure], code: str
 ) -> None:
     """By the prover's own hand: fields and body agree with each other, not with the record."""
-    opened = change(served.recording.disclosure(POSITIONS))
+    opened = change(served.recording.disclosure(served.challenge))
     file = ProofFile.from_bytes(served.proof)
     (member,) = file.statement["members"]
     stated = {**file.statement, "members": [{**member, **opened.to_dict()}]}
@@ -234,7 +234,7 @@ def test_the_log_of_another_request(road: Road, served: Logged, tmp_path: Path) 
     asked = dataclasses.replace(served.challenge, record=head)
     assert refused(lambda: check(road, served.proof, asked)) == "statement.log"
     mixed = dataclasses.replace(
-        served.recording.disclosure(POSITIONS), log=more.recording.disclosure(POSITIONS).log
+        served.recording.disclosure(served.challenge), log=more.recording.disclosure(more.challenge).log
     )
     with pytest.raises(VerificationError) as caught:
         build_statement(road.model.public, [asked], disclosures=[mixed])
@@ -255,7 +255,7 @@ def test_a_committed_log_with_impossible_ids(road: Road, own: Logged, ids: tuple
     head = dataclasses.replace(header.log, root=merkle.root(leaves))
     asked = dataclasses.replace(own.challenge, record=dataclasses.replace(header, log=head))
     log = tuple(OpenedEntry(entries[t], tuple(merkle.path(leaves, t))) for t in POSITIONS)
-    opened = dataclasses.replace(recording.disclosure(POSITIONS), log=log)
+    opened = dataclasses.replace(recording.disclosure(own.challenge), log=log)
     with pytest.raises(VerificationError) as caught:
         build_statement(road.model.public, [asked], disclosures=[opened])
     assert caught.value.code == "statement.ids"
@@ -267,7 +267,7 @@ def test_a_body_about_other_tokens(road: Road, own: Logged) -> None:
     commitment = commit_tokens(tokens, own.recording.salt)
     header = dataclasses.replace(own.recording.header, tokens_commitment=commitment)
     asked = dataclasses.replace(own.challenge, record=header)
-    opened = dataclasses.replace(own.recording.disclosure(POSITIONS), tokens=tuple(tokens))
+    opened = dataclasses.replace(own.recording.disclosure(own.challenge), tokens=tuple(tokens))
     statement = build_statement(road.model.public, [asked], disclosures=[opened])
     proof = pack_proof("provable-128", True, statement.instance, ProofFile.from_bytes(own.proof).body)
     with pytest.raises(VerificationError) as caught:

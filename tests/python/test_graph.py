@@ -149,16 +149,17 @@ def test_the_largest_of_rows() -> None:
     b = Builder("largest")
     x = b.tensor("x", 2, 5, Interval.signed(4), source=Source.BOUNDARY)
     b.in_range("x", x, Interval.signed(4))
-    for name, wire in zip(
-        ("least", "marks"), b.top_k("top", x, 2, Interval.signed(4), mark=True), strict=True
-    ):
+    marks = b.tensor("top.marks", 4, 5, Interval(0, 1))
+    for name, wire in (("least", b.top_k("top", x, 2, Interval.signed(4), marks=marks)), ("marks", marks)):
         b.tensor_fact(name, wire, "for the test")
     cells = evaluate(b.finish(), {"x": np.array([[1, 7, 7, -8, 3], [0, 0, 0, 0, 0]])})
     assert cells["top.least"].tolist() == [[7, 0]]
     assert np.argmax(cells["top.marks"], axis=1).tolist() == [1, 0, 2, 1]
     for k in (0, 6):
         with pytest.raises(CircuitError, match="largest"):
-            b.top_k("none", x, k, Interval.signed(4), mark=False)
+            b.top_k("none", x, k, Interval.signed(4))
+    with pytest.raises(CircuitError, match="marks"):
+        b.top_k("other", x, 3, Interval.signed(4), marks=marks)
 
 
 def test_a_product_fact_closes_what_intervals_do_not() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_model import TOKENS, VOCABULARY, Road, attempt
 
 from assay import framing
-from assay.audit import merkle
+from assay.audit import challenge, merkle
 from assay.audit.header import RecordHeader
 from assay.audit.log import LogEntry, OpenedEntry, log_leaves, unfit
 from assay.errors import AssayError, RequestError
@@ -64,7 +64,8 @@ def test_an_entry_opens_at_its_place_alone(own: Logged, served: Logged) -> None:
     for logged in (own, served):
         header = logged.recording.header
         assert header.log is not None
-        (opened,) = logged.recording.disclosure([2]).log
+        asked = challenge(header, scope="forward", positions=[2])
+        (opened,) = logged.recording.disclosure(asked).log
         assert opened.opens(header.log, header.request, 2, header.tokens)
         assert OpenedEntry.from_dict(opened.to_dict()) == opened
         assert not opened.opens(header.log, header.request, 3, header.tokens)

@@ -1,4 +1,4 @@
-"""Which experts ran, as a provider says: forced, proven, hidden but for their distance."""
+"""Which experts ran: recorded, forced, proven, hidden but for their distance or logged for everybody."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay.circuits.moe import DISTANCE, MARKS, ROUTER
+from assay.circuits.catalogue import config_of
+from assay.circuits.moe import DISTANCE, ROUTER, ROUTING
 from test_exact_parity import relative_error
 from test_llama_family import random_model, random_tokens, transformers_values
+from test_statement_file import run as run_program
 from tiny_model import SMALL_CODE, proven
 
-from assay.audit import challenge
+from assay import framing
+from assay.audit import Challenge, challenge, merkle
+from assay.audit.header import RecordHeader
+from assay.audit.routing import routing_root
 from assay.cli import main
-from assay.errors import RequestError, VerificationError
+from assay.cost.size import body_parts
+from assay.cost.statement import Asked, Model
+from assay.errors import ChallengeError, RequestError, VerificationError
 from assay.model import load
+from assay.proof import ProofFile, pack_proof
 from assay.prove.folder import RegisteredModel
 from assay.prove.log import Logging
 from assay.prove.opening import Transient
@@ -30,9 +38,12 @@ from assay.prove.register import register
 from assay.prove.routing import Routing
 from assay.reference import verify as verify_by_reference
 from assay.segments import circuit
+from assay.statement import build_statement
+from assay.trace import Ledger
 from assay.verify import ForwardStatement, LayerStatement, RoutingDistance, verify
 
 LAYERS, EXPERTS, CHOSEN = 2, 6, 2
+VERIFIERS = (verify, verify_by_reference)
 TOKENS = random_tokens(5)
 Ids = np.ndarray
 
@@ -70,12 +81,16 @@ def largest(g: Ids) -> Ids:
 
 def distances(model: RegisteredModel, recording: Recording) -> list[int]:
     """Layer by layer, what the recorded experts' logits lack of the largest."""
-    assert recording.routing is not None
     found = []
-    for layer, ids in enumerate(recording.routing.ids):
+    for layer, ids in enumerate(routed(recording)):
         g = router_logits(model, recording, layer)
         found.append(int(np.sort(g, axis=1)[:, -CHOSEN:].sum() - np.take_along_axis(g, ids, axis=1).sum()))
     return found
+
+
+def routed(recording: Recording) -> Ids:
+    assert recording.routing is not None
+    return recording.routing.ids
 
 
 def own_routing(mixture: Mixture) -> Ids:
@@ -115,8 +130,9 @@ def test_a_routing_is_forced_and_its_distance_proven(tmp_path: Path, mixture: Mi
     routing = Routing.of(ROUTINGS[name](mixture)[:, :, ::-1])
     record(model, tmp_path / "REQ", tokens=TOKENS, log=Logging(top_k=4), routing=routing)
     recording = load_recording(tmp_path / "REQ", model)
-    assert recording.routing is not None
-    assert (recording.routing.ids == routing.ids).all()
+    assert (routed(recording) == routing.ids).all()
+    assert recording.header.routing is None
+    assert not (tmp_path / "REQ" / "routing.npy").exists()
     expected = distances(model, recording)
     assert (expected == [0, 0]) == (name == "own")
     same = [(a == b).all() for a, b in zip(recording.boundaries, mixture.own.boundaries, strict=True)]
@@ -141,7 +157,14 @@ def test_a_routing_is_forced_and_its_distance_proven(tmp_path: Path, mixture: Mi
     assert said.routing_distances == {f"layer {i}": d for i, d in enumerate(stated)}
     totals = verify_by_reference(proof, public=public, challenge=asked).body.totals
     assert [t[DISTANCE] for t in totals if DISTANCE in t] == expected
+    assert said.experts == {}
     json.dumps(said.to_dict())
+
+
+def test_the_exact_models_own_choice_is_recorded(mixture: Mixture, tmp_path: Path) -> None:
+    assert (routed(mixture.own) == own_routing(mixture)).all()
+    record(mixture.model, tmp_path / "REQ", tokens=TOKENS)
+    assert (routed(load_recording(tmp_path / "REQ", mixture.model)) == routed(mixture.own)).all()
 
 
 def test_a_distance_is_in_units_of_the_routers_logits(mixture: Mixture) -> None:
@@ -175,9 +198,6 @@ def test_a_model_without_experts_has_no_distance(road: Any) -> None:
 
 
 # ---- what a client accepts ----
-
-
-VERIFIERS = (verify, verify_by_reference)
 
 
 @pytest.mark.parametrize("check", VERIFIERS)
@@ -264,23 +284,65 @@ def test_the_experts_of_transformers(mixture: Mixture) -> None:
 # ---- provers that cheat ----
 
 
-def test_another_routing_than_was_recorded(mixture: Mixture) -> None:
-    """The recorded boundary binds it: an honest prover refuses, a cheat is caught at that boundary."""
+@dataclass(frozen=True)
+class Pretended(Routing):
+    """The experts that a prover computes with, beside those that its record commits to."""
+
+    computed: Routing
+
+    def choices(self, layer: int) -> dict[str, list[int]]:
+        return self.computed.choices(layer)
+
+
+@pytest.mark.parametrize("scope", ["layers", "forward"])
+def test_another_routing_than_was_recorded(mixture: Mixture, scope: str) -> None:
+    """Of equal outputs or not: an honest prover refuses, a cheat is caught where its experts are selected."""
     model, near = mixture.model, Routing.of(near_routing(mixture))
-    recording = record_tokens(model, TOKENS, routing=near)
-    asked = challenge(recording.header, layers=[0])
-    for other in (None, Routing.of(far_routing(mixture))):
-        cheating = replace(recording, routing=other)
+    recording = record_tokens(model, TOKENS, log=Logging(top_k=4), routing=near)
+    question: dict[str, Any] = {"layers": [0]} if scope == "layers" else {"positions": [1]}
+    asked = challenge(recording.header, scope=scope, **question)
+    for other in (own_routing(mixture), far_routing(mixture), near.ids[:, :, ::-1]):
+        cheating = replace(recording, routing=Pretended(near.ids, Routing.of(other)))
         with pytest.raises(RequestError) as refused:
             proven(model, cheating, asked)
         assert refused.value.code == "not-provable"
-        assert "the recorded boundary" in refused.value.message
-        options = {"self_check": False, "insecure_no_hiding": True}
-        proof = proven(model, cheating, asked, **options).data
+        assert f"layers.0.{ROUTING}: the recorded boundary" in refused.value.message
+        proof = proven(model, cheating, asked, self_check=False, insecure_no_hiding=True).data
+        for check in VERIFIERS:
+            with pytest.raises(VerificationError) as caught:
+                check(proof, public=model.public.encoded, challenge=asked, insecure_no_hiding=True)
+            assert caught.value.segment == "layer 0"
+            assert str(caught.value.relation).startswith("experts_")
+        proof = proven(model, cheating, asked, self_check=False).data
         with pytest.raises(VerificationError) as caught:
-            verify(proof, public=model.public.encoded, challenge=asked, insecure_no_hiding=True)
-        assert caught.value.segment == "layer 0"
-        assert str(caught.value.relation).startswith("residual_out")
+            verify(proof, public=model.public.encoded, challenge=asked)
+        assert caught.value.code == "tableau.linear"
+
+
+@pytest.mark.parametrize("scope", ["layers", "forward"])
+def test_experts_of_another_record(mixture: Mixture, scope: str) -> None:
+    """A proof that holds, of a record with other experts, under a challenge to this one."""
+    model = mixture.model
+    question: dict[str, Any] = {"layers": [0]} if scope == "layers" else {"positions": [1]}
+    far = record_tokens(model, TOKENS, log=Logging(top_k=4), routing=Routing.of(far_routing(mixture)))
+    asked = challenge(mixture.own.header, scope=scope, **question)
+    header = replace(mixture.own.header, boundaries_root=far.header.boundaries_root)
+    other = replace(asked, record=header)
+    proof = ProofFile.from_bytes(
+        proven(model, replace(far, header=header, log=mixture.own.log, salt=mixture.own.salt), other).data
+    )
+    verify(pack(proof, proof.statement), public=model.public.encoded, challenge=other)
+    (member,) = proof.statement["members"]
+    own = {"record": asked.record.to_dict(), "record_root": asked.record.hash}
+    stated = {**proof.statement, "members": [{**member, **own}]}
+    for check in VERIFIERS:
+        with pytest.raises(VerificationError) as caught:
+            check(pack(proof, stated), public=model.public.encoded, challenge=asked)
+        assert not caught.value.code.startswith("statement.")
+
+
+def pack(file: ProofFile, statement: Any) -> bytes:
+    return pack_proof(file.profile, file.hiding, framing.encode(statement), file.body)
 
 
 def test_an_expert_twice_cannot_be_proven(mixture: Mixture) -> None:
@@ -295,6 +357,7 @@ def test_an_expert_twice_cannot_be_proven(mixture: Mixture) -> None:
     with pytest.raises(RequestError):
         record_tokens(model, TOKENS, routing=Routing.of(ids))
     recording = record_tokens(model, TOKENS, routing=Unchecked.of(ids))
+    assert (routed(recording) == ids).all()
     asked = challenge(recording.header, layers=[0])
     with pytest.raises(RequestError) as refused:
         proven(model, recording, asked)
@@ -362,11 +425,20 @@ def test_a_table_of_rows_of_different_length_is_refused() -> None:
         Routing.of([[[0, 1], [0]]])
 
 
-def test_a_model_without_experts_refuses_a_routing(tmp_path: Path, road: Any) -> None:
+@pytest.mark.parametrize("given", [{"routing": Routing.of(GOOD)}, {"public_routing": True}])
+def test_a_model_without_experts_refuses_a_routing(tmp_path: Path, road: Any, given: Any) -> None:
     with pytest.raises(RequestError) as caught:
-        record(road.model, tmp_path / "REQ", tokens=TOKENS, routing=Routing.of(GOOD))
+        record(road.model, tmp_path / "REQ", tokens=TOKENS, **given)
     assert caught.value.code == "bad-routing"
     assert "no experts" in caught.value.message
+    assert not (tmp_path / "REQ").exists()
+
+
+def test_a_log_of_experts_of_a_model_without(road: Any) -> None:
+    header = replace(road.recording.header, routing=bytes(32))
+    with pytest.raises(ChallengeError) as caught:
+        verify(road.proof, public=road.public, challenge=replace(road.challenge, record=header))
+    assert caught.value.code == "record-mismatch"
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
@@ -382,6 +454,229 @@ def test_a_damaged_routing_of_a_record_is_noticed(tmp_path: Path, mixture: Mixtu
     with pytest.raises(RequestError) as caught:
         load_recording(tmp_path / "REQ", mixture.model)
     assert caught.value.code == "damaged-record"
+
+
+# ---- a public log ----
+
+
+@dataclass(frozen=True)
+class Public:
+    """A record that says which experts ran, and proofs of both scopes."""
+
+    req: Path
+    recording: Recording
+    challenges: dict[str, Challenge]
+    proofs: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def public(mixture: Mixture, tmp_path_factory: pytest.TempPathFactory) -> Public:
+    req, model = tmp_path_factory.mktemp("public") / "REQ", mixture.model
+    near = Routing.of(near_routing(mixture))
+    record(model, req, tokens=TOKENS, log=Logging(top_k=4), routing=near, public_routing=True)
+    recording = load_recording(req, model)
+    challenges = {
+        "layers": challenge(recording.header, layers=[1]),
+        "forward": challenge(recording.header, scope="forward", positions=[1, 4]),
+    }
+    proofs = {scope: proven(model, recording, asked).data for scope, asked in challenges.items()}
+    return Public(req, recording, challenges, proofs)
+
+
+def test_a_public_log_says_which_experts_ran(mixture: Mixture, public: Public) -> None:
+    """To everybody at once, and again in proofs."""
+    ids = np.load(public.req / "routing.npy")
+    assert (ids == near_routing(mixture)).all()
+    header = public.recording.header
+    assert header.routing == routing_root(header.request, ids)
+    rows = [tuple(tuple(row) for row in layer.tolist()) for layer in ids]
+    model, (layer,) = mixture.model.public.encoded, said(mixture, public, "layers")
+    assert isinstance(layer, LayerStatement)
+    assert layer.experts == rows[1]
+    (forward,) = said(mixture, public, "forward")
+    assert isinstance(forward, ForwardStatement)
+    assert forward.experts == {"layer 0": rows[0], "layer 1": rows[1]}
+    json.dumps([layer.to_dict(), forward.to_dict()])
+    for scope, asked in public.challenges.items():
+        found = verify_by_reference(public.proofs[scope], public=model, challenge=asked)
+        opened = found.fields["members"][0]["experts"]
+        expected = ids[1:] if scope == "layers" else ids
+        assert [entry["ids"] for entry in opened] == [e.astype("<u2").tobytes() for e in expected]
+
+
+def said(mixture: Mixture, public: Public, scope: str) -> Any:
+    asked = public.challenges[scope]
+    return verify(public.proofs[scope], public=mixture.model.public.encoded, challenge=asked).statements
+
+
+@pytest.mark.parametrize("check", VERIFIERS)
+@pytest.mark.parametrize("scope", ["layers", "forward"])
+def test_the_experts_that_a_verifier_expects(
+    mixture: Mixture, public: Public, scope: str, check: Callable[..., Any]
+) -> None:
+    """In any order of a token's; others, or a record that does not say, are rejected at that check."""
+    how = {"public": mixture.model.public.encoded, "challenge": public.challenges[scope]}
+    ids = routed(public.recording)
+    check(public.proofs[scope], **how, routing=ids)
+    check(public.proofs[scope], **how, routing=ids[:, :, ::-1].tolist())
+    other = ids.copy()
+    other[1, 2, 0] = next(e for e in range(EXPERTS) if e not in ids[1, 2])
+    for wrong in (other, ids[:1], ids[:, :-1], ids[:, :, :1]):
+        with pytest.raises(VerificationError) as caught:
+            check(public.proofs[scope], **how, routing=wrong)
+        assert caught.value.code == "statement.experts"
+        assert str(caught.value.segment).startswith("layer")
+    with pytest.raises(RequestError) as bad:
+        check(public.proofs[scope], **how, routing=[0.5])
+    assert bad.value.code == "bad-routing"
+    hidden = challenge(mixture.own.header, layers=[1])
+    proof = proven(mixture.model, mixture.own, hidden).data
+    with pytest.raises(VerificationError) as caught:
+        check(proof, public=how["public"], challenge=hidden, routing=own_routing(mixture))
+    assert (caught.value.code, caught.value.segment) == ("statement.experts", "layer 1")
+
+
+@pytest.mark.parametrize("check", VERIFIERS)
+@pytest.mark.parametrize("scope", ["layers", "forward"])
+def test_a_proof_that_opens_other_experts(
+    mixture: Mixture, public: Public, scope: str, check: Callable[..., Any]
+) -> None:
+    """Than the log of its record has; or too many, too few, none."""
+    file = ProofFile.from_bytes(public.proofs[scope])
+    (member,) = file.statement["members"]
+    first, *rest = member["experts"]
+    last = {**first, "ids": first["ids"][:-2] + bytes([5, 0])}
+    cases = {
+        "statement.experts": [
+            [last, *rest],
+            [{**first, "path": [bytes(32), *first["path"][1:]]}, *rest],
+            [{**first, "path": []}, *rest],
+            [first, *rest, first],
+            rest,
+        ],
+        "format.type": [[{**first, "path": [0]}, *rest], [{**first, "ids": [0, 1]}, *rest], {}],
+    }
+    for code, opened in ((code, each) for code, several in cases.items() for each in several):
+        stated = {**file.statement, "members": [{**member, "experts": opened}]}
+        with pytest.raises(VerificationError) as caught:
+            check(pack(file, stated), public=mixture.model.public.encoded, challenge=public.challenges[scope])
+        assert caught.value.code == code
+    without = {name: value for name, value in member.items() if name != "experts"}
+    stated = {**file.statement, "members": [without]}
+    with pytest.raises(VerificationError) as caught:
+        check(pack(file, stated), public=mixture.model.public.encoded, challenge=public.challenges[scope])
+    assert caught.value.code.startswith("format.")
+
+
+IMPOSSIBLE = {
+    "above": lambda ids: ids[:-2] + bytes([EXPERTS, 0]),
+    "far above": lambda ids: ids[:-2] + b"\xff\xff",
+    "repeated": lambda ids: ids[:-4] + 2 * ids[-2:],
+    "short": lambda ids: ids[:-2],
+    "odd": lambda ids: ids[:-1],
+    "long": lambda ids: ids + ids[:4],
+    "none": lambda ids: b"",
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_a_committed_log_of_impossible_experts(mixture: Mixture, public: Public, name: str) -> None:
+    """Who commits to them is not believed either."""
+    header, file = public.recording.header, ProofFile.from_bytes(public.proofs["layers"])
+    ids = IMPOSSIBLE[name](routed(public.recording)[1].astype("<u2").tobytes())
+    leaves = [bytes(32), merkle.leaf_hash(framing.encode([header.request, 1, ids]))]
+    asked = replace(public.challenges["layers"], record=replace(header, routing=merkle.root(leaves)))
+    (member,) = file.statement["members"]
+    opened = [{"ids": ids, "path": merkle.path(leaves, 1)}]
+    stated = {**file.statement, "members": [{**member, "experts": opened}]}
+    for check in VERIFIERS:
+        with pytest.raises(VerificationError) as caught:
+            check(pack(file, stated), public=mixture.model.public.encoded, challenge=asked)
+        assert caught.value.code == "statement.experts"
+
+
+def test_a_log_of_other_experts_than_ran(mixture: Mixture) -> None:
+    """Committed to beside those that ran: no proof of any layer where it lies holds."""
+    model, ran = mixture.model, Routing.of(near_routing(mixture))
+    logged = Routing.of(own_routing(mixture))
+    recording = record_tokens(model, TOKENS, log=Logging(top_k=4), routing=ran)
+    header = replace(recording.header, routing=logged.root(recording.header.request))
+
+    class Lying(Routing):
+        def opened(self, request: bytes, layers: Any) -> Any:
+            return logged.opened(request, layers)
+
+    lying = replace(recording, header=header, routing=Lying(ran.ids))
+    for question in ({"layers": [0]}, {"scope": "forward", "positions": [1]}):
+        asked = challenge(header, **question)
+        with pytest.raises(RequestError) as refused:
+            proven(model, lying, asked)
+        assert refused.value.code == "not-provable"
+        proof = proven(model, lying, asked, self_check=False, insecure_no_hiding=True).data
+        for check in VERIFIERS:
+            with pytest.raises(VerificationError) as caught:
+                check(proof, public=model.public.encoded, challenge=asked, insecure_no_hiding=True)
+            assert caught.value.code == "opening.reduction"
+    # Layer 1 has no other experts in the log than ran.
+    asked = challenge(header, layers=[1])
+    proof = proven(model, lying, asked).data
+    verify(proof, public=model.public.encoded, challenge=asked, routing=logged.ids)
+
+
+def test_a_public_log_is_written_before_the_head(mixture: Mixture, tmp_path: Path) -> None:
+    """What a run that was cut off has left is replaced, whatever it was."""
+    model, req = mixture.model, tmp_path / "REQ"
+    req.mkdir()
+    (req / "routing.npy").write_bytes(b"cut off")
+    record(model, req, tokens=TOKENS)
+    assert not (req / "routing.npy").exists()
+    with pytest.raises(RequestError) as caught:
+        record(model, req, tokens=TOKENS, public_routing=True)
+    assert caught.value.code == "request-exists"
+    path = req / "record.assay"
+    header = RecordHeader.from_bytes(path.read_bytes())
+    path.write_bytes(replace(header, routing=bytes(32)).encoded)
+    with pytest.raises(RequestError) as caught:
+        load_recording(req, model)
+    assert caught.value.code == "damaged-record"
+
+
+def test_forward_passes_are_counted_where_experts_lie(mixture: Mixture, tmp_path: Path) -> None:
+    """Of the record's commitment they open the parts with the experts, and nothing else."""
+    model, req = mixture.model, tmp_path / "REQ"
+    record(model, req, tokens=TOKENS, log=Logging(top_k=4))
+    header = load_recording(req, model).header
+    asked = challenge(req / "record.assay", scope="forward", positions=[0])
+    prove(model, [(req, asked)], tmp_path / "proof.assay")
+    routing = {slot[1] for slot in header.slots if str(slot[0]).endswith(ROUTING)}
+    assert routing < set(range(len(header.parts)))
+    with Ledger.open(req / "private" / "ledger.db") as ledger:
+        parts = ledger.state().current.parts
+    assert {part for part, state in enumerate(parts) if state.opened} == routing
+
+
+# ---- what it costs ----
+
+
+@pytest.mark.parametrize("scope", ["layers", "forward"])
+def test_the_estimate_of_a_mixture(mixture: Mixture, public: Public, scope: str) -> None:
+    """Counts of the layers' own circuits, and all of the proof's size but the siblings of its paths."""
+    model, asked = mixture.model.public, public.challenges[scope]
+    hidden = challenge(mixture.own.header, scope=scope, **asked.asked)
+    statement = build_statement(model, [hidden], disclosures=[mixture.own.disclosure(hidden)])
+    how: Any = {"layers": asked.layers} if scope == "layers" else {"positions": 2, "served": False, "ids": 4}
+    counts = Model(config_of(model.config), model.code, model.scales).counts(
+        model.profile, Asked(tokens=len(TOKENS), **how)
+    )
+    pairs = zip(statement.members[0].segments, statement.circuits, strict=True)
+    own = [circuit for segment, circuit in pairs if segment.layer is not None]
+    assert counts.total("lookups", "layers") == sum(c.lookups for c in own)
+    assert counts.total("cells", "layers") == sum(c.witness_cells for c in own)
+    parts = body_parts(counts)
+    body = ProofFile.from_bytes(proven(mixture.model, mixture.own, hidden).data).body
+    siblings = len(body) - (sum(parts.values()) - parts["siblings"])
+    assert siblings % 32 == 0
+    assert abs(siblings / parts["siblings"] - 1) < 0.1
 
 
 # ---- the command line ----
@@ -417,10 +712,50 @@ def test_the_command_line(tmp_path: Path, mixture: Mixture, capsys: pytest.Captu
         for layer, s in enumerate(statements):
             distance = s["routing_distance"]["logits"]
             assert f"layer {layer}: routing distance at most {distance:.6g}" in lines
-        assert MARKS not in lines
+        assert "experts" not in lines
         largest_distance = max(s["routing_distance"]["logits"] for s in statements)
         run(*check, *verifier, "--max-routing-distance", largest_distance)
         for most, code, exit_code in ((0, "statement.routing", 1), (-1, "bad-distance", 2)):
             words = [*check, *verifier, "--max-routing-distance", most, "--json"]
             assert main([*map(str, words)]) == exit_code
             assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
+def test_a_public_log_on_the_command_line(
+    tmp_path: Path, mixture: Mixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """record --public-routing, verify --routing, and what a statement file needs."""
+    folder, out = mixture.model.folder.path, tmp_path
+
+    def run(*args: object, code: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main([*map(str, args), "--json"]) == code
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return answer
+
+    words = ",".join(map(str, TOKENS))
+    answer = run("record", folder, "--out", out / "REQ", "--tokens", words, "--public-routing")
+    assert answer["public_routing"] == str(out / "REQ/routing.npy")
+    head = run("inspect", out / "REQ/record.assay")
+    ids = np.load(out / "REQ/routing.npy")
+    assert head["routing"] == routing_root(bytes.fromhex(head["request"]), ids).hex()
+    run("challenge", out / "REQ/record.assay", "--layers", "1", "--out", out / "c.json")
+    run("prove", folder, out / "REQ", "--challenge", out / "c.json", "--out", out / "p.assay")
+    given = ["--public", folder / "public.assay", "--challenge", out / "c.json"]
+    np.save(out / "other.npy", (ids + 1) % EXPERTS)
+    for verifier in ([], ["--reference"]):
+        check = ["verify", out / "p.assay", *given, *verifier, "--routing"]
+        run(*check, out / "REQ/routing.npy")
+        answer = run(*check, out / "other.npy", code=1)
+        assert answer["error"]["code"] == "statement.experts"
+        assert run(*check, out / "none.npy", code=2)["error"]["code"] == "file-not-found"
+    (statement,) = run("verify", out / "p.assay", *given)["members"][0]["statements"]
+    assert statement["experts"] == ids[1].tolist()
+    assert main([*map(str, ["verify", out / "p.assay", *given])]) == 0
+    first = " ".join(map(str, ids[1, 0]))
+    assert f"layer 1: experts of each token {first}, " in capsys.readouterr().out
+    write = ["statement", *given, "--out", out / "statement"]
+    assert run(*write, code=2)["error"]["code"] == "no-disclosure"
+    run(*write, "--proof", out / "p.assay")
+    code, said = run_program(out / "statement", out / "p.assay")
+    assert (code, said["verdict"]) == (0, "accepted")

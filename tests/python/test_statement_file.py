@@ -20,7 +20,7 @@ from assay.framing import Kind
 from assay.public import PublicModel
 from assay.verify.bundle import VERSION, statement_file
 
-GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v4"
+GOLDEN = Path(__file__).resolve().parents[1] / "compat" / "v5"
 
 
 def program() -> str:

@@ -68,17 +68,21 @@ def padded(values: Cells, kind: Any) -> Cells:
 
 @dataclass
 class Case:
-    """A circuit in bytes with the cells that no step fills, and the honest witness."""
+    """A circuit in bytes with the cells that no step fills, and the honest witness.
+
+    `told` are cells that the prover is given in the place of those that a step fills: experts that ran.
+    """
 
     raw: bytes
     externals: Mapping[str, Cells]
     degree: int = 3
+    told: Mapping[str, Cells] = field(default_factory=dict)
     tensors: dict[str, Cells] = field(init=False)
 
     def __post_init__(self) -> None:
         self.circuit = decode(self.raw)
         self.core = _core.Circuit(self.raw)
-        self.tensors = evaluate(self.raw, self.externals)
+        self.tensors = evaluate(self.raw, self.externals, self.told)
         assert check(self.raw, self.tensors) == []
 
     def __getitem__(self, name: str) -> Cells:
@@ -189,7 +193,7 @@ class Case:
     def forged(self, forgery: Forgery) -> dict[str, Cells]:
         """The whole witness: steps after a forged tensor, or a forged boundary, compute from it."""
         given = {name: forgery.cells.get(name, cells) for name, cells in self.externals.items()}
-        return evaluate(self.raw, given, forgery.cells)
+        return evaluate(self.raw, given, {**self.told, **forgery.cells})
 
     def caught_at(self, broken: list[str]) -> Rejection:
         """The first check of the verifier that these broken relations fail."""

@@ -1,4 +1,4 @@
-"""A mixture of experts as a small statement, its choice logged, and the same computed by its definition."""
+"""A mixture of experts as a small statement, and the same computed by its definition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from assay.circuits.activation import SILU, activation_table, largest, zero_key
 from assay.circuits.exponential import exp_table
-from assay.circuits.moe import ExpertScales, ExpertWeights, experts, logged_choice
+from assay.circuits.moe import ExpertScales, ExpertWeights, experts, recorded_choice
 from assay.circuits.softmax import EXP_BITS, LONGEST, UNIT_BITS
 from cheating import Case, Cells
 
@@ -37,7 +37,6 @@ class Shape:
     inner: int = 6
     scales: ExpertScales = SCALES
     renormalised: bool = True
-    disclosed: bool = False
     kind: str = SILU
 
 
@@ -45,7 +44,8 @@ SMALL = Shape()
 CHOICE = "moe.choice"
 
 
-def circuit(shape: Shape, *, logged: bool) -> bytes:
+def circuit(shape: Shape, *, logged: list[list[int]] | None = None) -> bytes:
+    """With the experts of each token it says so in public."""
     b = Builder("experts")
     h = b.tensor(
         "h", shape.tokens, shape.hidden, Interval.signed(16), source=Source.BOUNDARY, type=CellType.INT32
@@ -58,12 +58,10 @@ def circuit(shape: Shape, *, logged: bool) -> bytes:
         up=b.weight("up", e * m, n),
         down=b.weight("down", e * n, m),
     )
-    sizes = {"tokens": shape.tokens, "experts": e, "chosen": shape.chosen}
-    choice = logged_choice(b, CHOICE, **sizes) if logged else None
-    options = {"renormalised": shape.renormalised, "disclosed": shape.disclosed, "kind": shape.kind}
-    b.commit(
-        "out", experts(b, "moe", h, weights, shape.scales, chosen=shape.chosen, choice=choice, **options)
-    )
+    ids = None if logged is None else np.array(logged, dtype=np.int64)
+    choice = recorded_choice(b, CHOICE, tokens=shape.tokens, experts=e, chosen=shape.chosen, logged=ids)
+    options = {"renormalised": shape.renormalised, "kind": shape.kind}
+    b.commit("out", experts(b, "moe", h, weights, shape.scales, choice, **options))
     return b.finish()
 
 
@@ -106,10 +104,11 @@ def one_hot(choice: list[list[int]], count: int) -> Cells:
 
 
 @lru_cache
-def case(shape: Shape = SMALL, *, logged: bool = True) -> Case:
+def case(shape: Shape = SMALL, *, logged: bool = False) -> Case:
+    """With the experts of the largest logits."""
     given = inputs(shape)
-    choice = {CHOICE: one_hot(largest_logits(given, shape.chosen), shape.experts)} if logged else {}
-    return Case(circuit(shape, logged=logged), {**given, **choice})
+    ids = largest_logits(given, shape.chosen) if logged else None
+    return Case(circuit(shape, logged=ids), given)
 
 
 # ---- by definition ----

@@ -52,6 +52,10 @@ def computed(c: Case, choices: dict[str, list[int]] | None = None) -> dict[str, 
 # ---- honest provers ----
 
 
+def other_choice(draw: np.random.Generator, shape: Shape) -> list[list[int]]:
+    return [draw.permutation(shape.experts)[: shape.chosen].tolist() for _ in range(shape.tokens)]
+
+
 @pytest.mark.parametrize("logged", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_exact_choice(shape: Shape, logged: bool) -> None:
@@ -65,46 +69,25 @@ def test_the_exact_choice(shape: Shape, logged: bool) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_choice_from_the_log_is_forced(shape: Shape) -> None:
+def test_another_choice_is_forced(shape: Shape) -> None:
+    """The witness program takes it for S and computes the rest; all relations hold, the distance says so."""
     draw, given = np.random.default_rng(2), inputs(shape)
-    for _ in range(2):
-        choice = [draw.permutation(shape.experts)[: shape.chosen].tolist() for _ in range(shape.tokens)]
-        c = Case(circuit(shape, logged=True), {**given, CHOICE: one_hot(choice, shape.experts)})
+    for logged in (False, True):
+        choice = other_choice(draw, shape)
+        raw = circuit(shape, logged=choice if logged else None)
+        c = Case(raw, given, told={CHOICE: one_hot(choice, shape.experts)})
         assert (c["out"] == by_definition(given, choice, shape)).all()
+        seats = [row[m] for m in range(shape.chosen) for row in choice]
+        for name, cells in computed(c, {CHOICE: seats}).items():
+            assert (cells[:, : c.tensors[name].shape[1]] == c.tensors[name]).all(), name
         (totals,) = c.verdict(c.tensors, hiding=True)["totals"]
         assert totals["moe_distance"] == distance(given, choice) >= 0
 
 
-def test_the_order_of_slots_does_not_matter() -> None:
-    given, choice = inputs(SMALL), largest_logits(inputs(SMALL), SMALL.chosen)
-    turned = Case(
-        circuit(SMALL, logged=True), {**given, CHOICE: one_hot([c[::-1] for c in choice], SMALL.experts)}
-    )
-    assert (turned["out"] == case()["out"]).all()
-
-
-def test_a_prover_chooses_the_experts_where_none_are_logged() -> None:
-    """S is advice: with other experts all relations hold, and the distance says so."""
-    c, given = case(logged=False), inputs(SMALL)
-    choice = [[3, 0], [1, 2], [2, 0]]
-    cells = c.forged(Forgery({"moe_choice.marks": one_hot(choice, SMALL.experts)}, ()))
-    cells["moe_choice.least"] = c.tensors["moe_choice.least"]
-    assert check(c.raw, cells) == []
-    (totals,) = c.verdict(cells)["totals"]
-    assert totals["moe_distance"] == distance(given, choice) > 0
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_choice_that_the_prover_is_given(shape: Shape) -> None:
-    """The witness program takes it for S, and computes the rest of a witness that all relations hold of."""
-    draw, c = np.random.default_rng(4), case(shape, logged=False)
-    choice = [draw.permutation(shape.experts)[: shape.chosen].tolist() for _ in range(shape.tokens)]
-    cells = computed(c, {"moe_choice.marks": [row[m] for m in range(shape.chosen) for row in choice]})
-    forged = {name: x[:, : c.tensors[name].shape[1]] for name, x in cells.items()}
-    assert check(c.raw, forged) == []
-    assert (forged["out"] == by_definition(c.externals, choice, shape)).all()
-    (totals,) = c.verdict(forged)["totals"]
-    assert totals["moe_distance"] == distance(c.externals, choice)
+def test_the_order_of_seats_does_not_matter() -> None:
+    choice = largest_logits(inputs(SMALL), SMALL.chosen)
+    turned = one_hot([c[::-1] for c in choice], SMALL.experts)
+    assert (case().forged(Forgery({CHOICE: turned}, ()))["out"] == case()["out"]).all()
 
 
 @pytest.mark.parametrize("moved", [-20000, 1, 700])
@@ -127,14 +110,18 @@ def test_another_threshold_only_adds_to_the_distance(moved: int) -> None:
 )
 def test_bounds_of_real_sizes_close(sizes: Shape, lookups: int) -> None:
     """And the lookups of a token stay near those of its experts alone."""
-    c = decode(circuit(sizes, logged=True))
+    c = decode(circuit(sizes))
     assert sum(d.rows * d.cols for _, _, d, _ in c.lookups) / sizes.tokens < lookups
 
 
 def test_shapes_that_are_refused() -> None:
     for shape in (Shape(chosen=5), Shape(chosen=0)):
         with pytest.raises(CircuitError):
-            circuit(shape, logged=False)
+            circuit(shape)
+    given = largest_logits(inputs(SMALL), SMALL.chosen)
+    for ids in (given[1:], [[*row, 0] for row in given], [[row[0], SMALL.experts] for row in given]):
+        with pytest.raises(CircuitError, match="experts for each of"):
+            circuit(SMALL, logged=ids)
 
 
 # ---- provers that cheat ----
@@ -241,12 +228,26 @@ def test_another_expert_than_the_one_selected() -> None:
     c, given = case(), inputs(SMALL)
     choice = largest_logits(given, SMALL.chosen)
     choice[0] = [OTHER, B]
-    other = evaluate(c.raw, {**given, CHOICE: one_hot(choice, SMALL.experts)})
+    other = evaluate(c.raw, given, {CHOICE: one_hot(choice, SMALL.experts)})
     parts = ("moe_gate", "moe_up", "moe_mlp", "moe_down")
     cells = c.forged(Forgery({n: x for n, x in other.items() if n.startswith(parts)}, ()))
     broken = check(c.raw, cells)
     assert set(broken) == {"moe_gate", "moe_up", "moe_down"}
     assert c.verdict(cells) == c.caught_at(broken)
+    assert c.verdict(cells, hiding=True) == HIDDEN
+
+
+@pytest.mark.parametrize("at", range(SMALL.tokens * SMALL.chosen))
+def test_another_expert_than_the_one_that_is_logged(at: int) -> None:
+    """A choice of which nothing is wrong but that it is not the one in public."""
+    c, given = case(logged=True), inputs(SMALL)
+    choice = largest_logits(given, SMALL.chosen)
+    token, seat = divmod(at, SMALL.chosen)
+    choice[token][seat] = next(e for e in range(SMALL.experts) if e not in choice[token])
+    cells = c.forged(Forgery({CHOICE: one_hot(choice, SMALL.experts)}, ()))
+    assert check(c.raw, cells) == ["moe_choice.logged"]
+    assert check(case().raw, cells) == []
+    assert c.verdict(cells) == c.caught_at(["moe_choice.logged"])
     assert c.verdict(cells, hiding=True) == HIDDEN
 
 

@@ -90,19 +90,21 @@ std::string signed_list(std::span<const F> cells) {
   return "[" + out + "]";
 }
 
-// A member is about recorded layers, or begins at the tokens: a forward pass, or an encoding, which ends with pooling.
+// A member is about layers, or begins at the tokens with the embedding: a forward pass, or an encoding, which ends
+// with pooling.
 std::string members(const Statement& s) {
   std::string out;
   for (size_t m = 0; m < s.members.size(); ++m) {
     Object member;
     std::string names;
-    bool pools = false;
+    bool begins = false, pools = false;
     for (const Segment& segment : s.segments) {
       if (segment.member != m) continue;
+      begins = begins || segment.name.ends_with("embedding");
       names += (names.empty() ? "" : ", ") + Object::quoted(segment.name);
       pools = segment.name.ends_with("pooling");
     }
-    member.text("scope", s.members[m].boundaries ? "layers" : pools ? "encode" : "forward");
+    member.text("scope", !begins ? "layers" : pools ? "encode" : "forward");
     out += (m == 0 ? "" : ", ") + member.raw("segments", "[" + names + "]").str();
   }
   return "[" + out + "]";

@@ -114,9 +114,9 @@ class LongLived:
     """
     What a verifier knows of a long-lived commitment.
     """
-    def __init__(self, name: str, root: bytes, part_rows: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], slots: collections.abc.Sequence[tuple[str, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]]) -> None:
+    def __init__(self, name: str, root: bytes, part_rows: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], slots: collections.abc.Sequence[tuple[str, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex]], partial: bool = False) -> None:
         """
-        slots: (name, part, first block, rows, columns, bytes of a cell).
+        slots: (name, part, first block, rows, columns, bytes of a cell). Of partial boundaries those without a slot are the proof's own.
         """
 class Statement:
     """

@@ -15,7 +15,7 @@ from assay.framing import FormatError, Kind
 from assay.layout import boundary_layout
 from assay.profiles import Code
 
-VERSION = 4
+VERSION = 5
 CAP = 1 << 20
 MOST_TOKENS = 1 << 13
 """Tokens that a record may cover."""
@@ -31,6 +31,7 @@ _ENVELOPE: framing.Kinds = {
     "parts": list,
     "slots": list,
     "log": (dict, type(None)),
+    "routing": (bytes, type(None)),
 }
 
 
@@ -40,7 +41,8 @@ class RecordHeader:
 
     `created` is in seconds of Unix time and only informs. `tokens` is T; the tokens themselves are committed
     with a salt. `parts` and `slots` are the layout of the boundaries' commitment, as `Slot.to_list` has them.
-    `log` is None if the request was recorded without one: then forward passes cannot be proven.
+    `log` is None if the request was recorded without one: then forward passes cannot be proven. `routing` is
+    the root of the public log of experts (`assay.audit.routing`), None where it is hidden which experts ran.
     """
 
     request: bytes
@@ -54,6 +56,7 @@ class RecordHeader:
     parts: tuple[int, ...]
     slots: tuple[tuple[str | int, ...], ...]
     log: LogHead | None = None
+    routing: bytes | None = None
 
     @cached_property
     def encoded(self) -> bytes:
@@ -92,6 +95,8 @@ class RecordHeader:
         framing.sized(values["request"], 16, "request")
         for name in ("public", "weights_root", "tokens_commitment", "boundaries_root"):
             framing.sized(values[name], 32, name)
+        if values["routing"] is not None:
+            framing.sized(values["routing"], 32, "routing")
         framing.ranged(values["created"], 0, 1 << 40, "created")
         framing.ranged(values["num_layers"], 1, 1 << 12, "num_layers")
         framing.ranged(values["tokens"], 1, MOST_TOKENS, "tokens")

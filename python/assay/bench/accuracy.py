@@ -55,7 +55,7 @@ def layer_errors(dir: Path, model: str) -> dict[str, float]:
 def float_boundaries(model: RegisteredModel, ids: list[int]) -> list[Array]:
     """The exact model's boundaries as real numbers, [T, hidden]."""
     hidden, scales = model.public.config["hidden_size"], model.public.scales
-    cells = run_layers(model, ids, {})
+    cells, _ = run_layers(model, ids, {})
     return [np.ldexp(c[:, :hidden].astype(np.float64), -scales.boundary(i)) for i, c in enumerate(cells)]
 
 

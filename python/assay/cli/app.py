@@ -128,6 +128,12 @@ def record(
             help="Which experts ran: ids [layers, tokens, K] as .npy; default: the exact model's own.",
         ),
     ] = None,
+    public_routing: Annotated[
+        bool,
+        typer.Option(
+            "--public-routing", help="Log publicly which experts ran (REQ/routing.npy); proofs say so."
+        ),
+    ] = False,
     top_k: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="Ids to log at each position; default: 20, or as many as were served."),
@@ -148,6 +154,7 @@ def record(
         tokens=tokens,
         served=served,
         routing=routing,
+        public_routing=public_routing,
         top_k=top_k,
         log=log,
         threads=threads,
@@ -272,7 +279,9 @@ def statement(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the statement.")],
     proof: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE", help="Of a forward pass or encoding: the proof, for what it opens."),
+        typer.Option(
+            metavar="FILE", help="The proof, for what it opens of the record: tokens, log, experts."
+        ),
     ] = None,
     insecure_no_hiding: InsecureNoHiding = False,
     json: Json = False,
@@ -309,6 +318,13 @@ def verify(
             "router's logits, summed over the tokens; 0: the router's own only.",
         ),
     ] = None,
+    routing: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Reject a proof unless it says that these experts ran: ids [layers, tokens, K] as .npy.",
+        ),
+    ] = None,
     public_hash: PublicHash = None,
     pin: Annotated[
         Optional[Path],  # noqa: UP045
@@ -332,6 +348,7 @@ def verify(
         tokens=tokens,
         require_served=require_served,
         max_routing_distance=max_routing_distance,
+        routing=routing,
         public_hash=public_hash,
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,

@@ -13,6 +13,9 @@ from assay.cli.verdicts import member_lines, routing_lines
 from assay.errors import PublicFileError, RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from assay.public import PublicModel
 
 
@@ -120,6 +123,7 @@ def verify(
     tokens: str | None,
     require_served: bool,
     max_routing_distance: float | None,
+    routing: Path | None,
     public_hash: str | None,
     pin: Path | None,
     insecure_no_hiding: bool,
@@ -130,6 +134,7 @@ def verify(
     """`assay verify`."""
     model = _pinned(public, public_hash)
     expected = None if tokens is None else numbers(tokens, "tokens")
+    experts = None if routing is None else _routing(routing)
     if reference:
         if pin is not None:
             raise RequestError("pin-and-reference", "a pin is brought up to date by the fast verifier alone")
@@ -140,6 +145,7 @@ def verify(
             tokens=expected,
             require_served=require_served,
             max_routing_distance=max_routing_distance,
+            routing=experts,
             insecure_no_hiding=insecure_no_hiding,
             as_json=as_json,
         )
@@ -157,6 +163,7 @@ def verify(
         tokens=expected,
         require_served=require_served,
         max_routing_distance=max_routing_distance,
+        routing=experts,
         pin=pin,
         insecure_no_hiding=insecure_no_hiding,
     )
@@ -196,6 +203,13 @@ def _pinned(public: Path, public_hash: str | None) -> PublicModel:
     return model
 
 
+def _routing(path: Path) -> npt.NDArray[np.int32]:
+    from assay.audit.routing import CAP, read_routing
+    from assay.storage import read_file
+
+    return read_routing(read_file(path, CAP, "routing"), str(path))
+
+
 def _verify_by_reference(
     proof: Path,
     model: PublicModel,
@@ -204,6 +218,7 @@ def _verify_by_reference(
     tokens: list[int] | None,
     require_served: bool,
     max_routing_distance: float | None,
+    routing: npt.NDArray[np.int32] | None,
     insecure_no_hiding: bool,
     as_json: bool,
 ) -> None:
@@ -220,6 +235,7 @@ def _verify_by_reference(
         tokens=tokens,
         require_served=require_served,
         max_routing_distance=max_routing_distance,
+        routing=routing,
         insecure_no_hiding=insecure_no_hiding,
     )
     seconds = time.perf_counter() - start

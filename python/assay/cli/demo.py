@@ -264,7 +264,7 @@ def _forward(model: RegisteredModel, ids: list[int], client: Verifier) -> dict[s
     """The exact model's own answer to the prompt, and the proof that each of its tokens is the likeliest."""
     tokens = list(ids)
     for _ in range(_ANSWER):
-        last = run_layers(model, tokens, {})[-1]
+        (*_, last), _ = run_layers(model, tokens, {})
         tokens.append(int(top_ids(model, last[-1:], 1)[0, 0]))
     answer = tokens[len(ids) :]
     positions = range(len(ids) - 1, len(tokens) - 1)

@@ -160,7 +160,7 @@ def _shortened_member(member: dict[str, Any]) -> dict[str, Any]:
             name: len(record[name]) for name in ("slots", "parts") if isinstance(record.get(name), list)
         }
         member = {**member, "record": {**record, **counts}}
-    for name in ("segments", "tokens", "log"):
+    for name in ("segments", "tokens", "log", "experts"):
         member = _counted(member, name)
     return member
 

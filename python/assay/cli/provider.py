@@ -95,6 +95,7 @@ def record(
     tokens: str | None,
     served: Path | None,
     routing: Path | None,
+    public_routing: bool,
     top_k: int | None,
     log: bool,
     threads: int,
@@ -112,7 +113,16 @@ def record(
     _core.set_threads(threads)
     model = RegisteredModel(dir)
     with progress() as report:
-        recording = run(model, out, prompt=prompt, tokens=ids, log=logging, routing=routed, progress=report)
+        recording = run(
+            model,
+            out,
+            prompt=prompt,
+            tokens=ids,
+            log=logging,
+            routing=routed,
+            public_routing=public_routing,
+            progress=report,
+        )
     head = recording.header
     payload = {
         "record": str(out / "record.assay"),
@@ -121,10 +131,13 @@ def record(
         "tokens": head.tokens,
         "log": None if head.log is None else {"top_k": head.log.top_k, "served": head.log.served},
         "routing": routed is not None,
+        "public_routing": str(out / "routing.npy") if public_routing else None,
     }
     lines = [f"recorded {head.tokens} tokens in {out}", f"record root {head.hash.hex()}"]
     if head.log is None and not model.public.encodes:
         lines.append("without a log: forward passes cannot be asked for")
+    if public_routing:
+        lines.append(f"which experts ran, for everybody: {out / 'routing.npy'}")
     emit(as_json, payload, lines)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from assay.verify import (
         EncodeStatement,
+        Experts,
         ForwardStatement,
         LayerStatement,
         RoutingDistance,
@@ -37,6 +38,8 @@ def _layer(statement: LayerStatement) -> Iterator[str]:
     yield f"    layer {statement.layer} over {statement.tokens} tokens{note}"
     if statement.routing_distance is not None:
         yield from _routed({f"layer {statement.layer}": statement.routing_distance})
+    if statement.experts is not None:
+        yield from _experts(f"layer {statement.layer}", statement.experts)
 
 
 def _forward(statement: ForwardStatement) -> Iterator[str]:
@@ -54,6 +57,8 @@ def _forward(statement: ForwardStatement) -> Iterator[str]:
             )
     yield from _saturated(statement.saturated)
     yield from _routed(statement.routing_distances)
+    for name, experts in statement.experts.items():
+        yield from _experts(name, experts)
 
 
 def _encode(statement: EncodeStatement) -> Iterator[str]:
@@ -69,6 +74,10 @@ def _saturated(segments: dict[str, dict[str, int]]) -> Iterator[str]:
 
 def _routed(distances: dict[str, RoutingDistance]) -> Iterator[str]:
     return routing_lines((name, distance.raw, distance.logits) for name, distance in distances.items())
+
+
+def _experts(name: str, experts: Experts) -> Iterator[str]:
+    yield f"    {name}: experts of each token {_listed([' '.join(map(str, ids)) for ids in experts])}"
 
 
 def routing_lines(distances: Iterable[tuple[str, int, float]]) -> Iterator[str]:

@@ -123,11 +123,15 @@ def _in_the_clear(b: Builder) -> Messages:
 
 
 def _einsum(e: Einsum) -> Messages:
+    if e.kind is EinsumKind.SELECT_NT:
+        return Messages(5 + 2 * (log2c(e.out.rows) + log2c(e.groups) + log2c(e.x.cols)), 2)
     rows = e.x.rows if e.kind is EinsumKind.ROW_DOT else e.groups
     return Messages(3 + 2 * (log2c(rows) + log2c(e.x.cols)), 1)
 
 
 def _macs(e: Einsum) -> int:
+    if e.kind is EinsumKind.SELECT_NT:
+        return e.out.rows * e.x.cols * (e.y.rows // e.groups)
     if e.kind is EinsumKind.NT:
         return e.x.rows * e.x.cols * (e.y.rows // e.groups)
     return e.x.domain.cells() * (e.y.cols if e.kind is EinsumKind.NN else 1)

@@ -18,7 +18,7 @@ from assay.circuits.architecture import Architecture, Operations
 from assay.circuits.scales import ModelScales
 from assay.cost.circuits import CircuitCounts, Messages, count, log2c, table_blocks, tree
 from assay.graph import Builder, Table
-from assay.layout import BLOCK, Layout, boundary_layout, padded, weight_layout
+from assay.layout import BLOCK, Layout, boundary_layout, routing_name, weight_layout
 from assay.profiles import Code, Profile
 from assay.quantize.scales import typical_scales
 
@@ -183,7 +183,6 @@ class Model:
         self.like = _alike(config, scales)
         self.config = config if scales else replace(config, num_layers=1 + max(self.like))
         self.scales = scales or typical_scales(self.config)
-        self._stride = padded(config.hidden_size)
 
     def counts(self, profile: Profile, *asked: Asked) -> Counts:
         """Of a statement about several requests."""
@@ -213,16 +212,15 @@ class Model:
     def _recorded(self, asked: Sequence[Asked], groups: Sequence[Group]) -> dict[str, int]:
         """What recording the requests takes: all layers, their boundaries, the head where ids are logged."""
         layers = [group for group in groups if group.name in ("embedding", "layers")]
-        layouts = [(one, boundary_layout(self.whole, self.code, one.tokens).parts) for one in asked]
-        boundaries = self.whole.num_layers + 1
+        layouts = [(one, boundary_layout(self.whole, self.code, one.tokens)) for one in asked]
         logits = sum(one.requests * one.tokens for one in asked if not one.served) * self.whole.vocab_size
         return {
             "layer_cells": sum(group.total("cells") for group in layers),
             "layer_macs": sum(group.total("macs") for group in layers),
-            "boundary_hashes": sum(one.requests * column_compressions(parts) for one, parts in layouts)
+            "boundary_hashes": sum(one.requests * column_compressions(own.parts) for one, own in layouts)
             * self.code.length,
-            "boundary_digests": max(len(parts) for _, parts in layouts) * self.code.length * DIGEST_BYTES,
-            "boundary_bytes": max(one.tokens for one in asked) * boundaries * self._stride * 4,
+            "boundary_digests": max(len(own.parts) for _, own in layouts) * self.code.length * DIGEST_BYTES,
+            "boundary_bytes": max(_cell_bytes(own) for _, own in layouts),
             "logits": logits,
             "logit_macs": logits * self.whole.hidden_size,
         }
@@ -230,7 +228,7 @@ class Model:
     def _member_bytes(self, asked: Asked) -> int:
         """About what the statement in a proof's file says of one request."""
         token = 3 if self.whole.vocab_size <= 1 << 16 else 5
-        found = 400 + 25 * (self.whole.num_layers + 1)
+        found = 400 + 27 * len(boundary_layout(self.whole, self.code, asked.tokens).slots)
         if asked.layers is not None:
             return found + 60 * len(asked.layers)
         path, names = 34 * log2c(asked.tokens), min(asked.ids, self.whole.vocab_size)
@@ -258,8 +256,8 @@ class Model:
     def _layers(self, tokens: int, like: Sequence[int], *, recorded: bool) -> Iterator[_Kind]:
         for index, number in Counter(like).items():
             build = partial(layers.build, self.config, self.scales.layers[index], index, tokens)
-            known = (f"boundary.{index}", f"boundary.{index + 1}")
-            yield _Kind("layers", build, number, known if recorded else known[:1])
+            known = (f"boundary.{index}", routing_name(index), f"boundary.{index + 1}")
+            yield _Kind("layers", build, number, known if recorded else known[:2])
 
     def _head(self, asked: Asked, pieces: Sequence[int]) -> Iterator[_Kind]:
         """The first piece brings what all of them share; the last may be smaller."""
@@ -286,14 +284,22 @@ class Model:
         return {slot.part for slot in self.layout.slots if slot.name.startswith(names)}
 
     def _boundaries(self, asked: Asked) -> list[Opened]:
-        """The commitments to the boundaries of recorded members."""
-        if asked.layers is None:
-            return []
-        around = {layer + side for layer in asked.layers for side in (0, 1)}
+        """The commitments to boundaries and experts that are opened."""
+        layers = range(self.whole.num_layers) if asked.layers is None else asked.layers
+        names = {routing_name(layer) for layer in layers}
+        if asked.layers is not None:
+            names |= {f"boundary.{layer + side}" for layer in layers for side in (0, 1)}
         layout = boundary_layout(self.whole, self.code, asked.tokens)
-        opened = {slot.part for layer, slot in enumerate(layout.slots) if layer in around}
+        opened = {slot.part for slot in layout.slots if slot.name in names}
+        if not opened:
+            return []
         rows = sum(layout.parts[part] for part in opened)
         return [Opened(rows, len(opened), len(layout.parts) - len(opened))] * asked.requests
+
+
+def _cell_bytes(layout: Layout) -> int:
+    """Of all cells, with padding."""
+    return sum(slot.blocks * BLOCK * slot.cell_bytes for slot in layout.slots)
 
 
 @dataclass(frozen=True, slots=True)

@@ -420,18 +420,18 @@ class Builder:
         self.program.append(Step(StepKind.ROW_MAX, domain, _single(out), Poly.of(wire)))
         return out
 
-    def top_k(self, name: str, wire: Wire, k: int, bounds: Interval, *, mark: bool) -> list[Wire]:
+    def top_k(self, name: str, wire: Wire, k: int, bounds: Interval, *, marks: Wire | None = None) -> Wire:
         """Commits the k-th largest of each row [1, rows], in `bounds`; the caller adds relations.
 
-        With `mark` also where the k largest stand, one-hot rows [k rows, cols]: row m rows + i is of the m-th
+        Into `marks` [k rows, cols] goes where the k largest stand, one-hot: row m rows + i is of the m-th
         largest of row i, of equal ones the first.
         """
         if not 1 <= k <= wire.cols or wire.ragged != FULL:
             raise CircuitError("circuit-shape", f"the {k} largest of {wire.cols} cells")
-        out = [self.tensor(f"{name}.least", 1, wire.rows, bounds)]
-        if mark:
-            out.append(self.tensor(f"{name}.marks", k * wire.rows, wire.cols, Interval(0, 1)))
-        ids = tuple(t for w in out for t in _single(w))
+        if marks is not None and (marks.rows, marks.cols, marks.ragged) != (k * wire.rows, wire.cols, FULL):
+            raise CircuitError("circuit-shape", f"marks {(marks.rows, marks.cols)} of the {k} largest")
+        out = self.tensor(f"{name}.least", 1, wire.rows, bounds)
+        ids = _single(out) if marks is None else (*_single(out), *_single(marks))
         self.program.append(Step(StepKind.TOP_K, wire.domain, ids, Poly.of(wire), constant=k))
         return out
 

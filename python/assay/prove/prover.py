@@ -21,7 +21,7 @@ import numpy.typing as npt
 from assay import __version__, _core
 from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.errors import ChallengeError, InternalError, RequestError, StorageError, VerificationError
-from assay.layout import boundary_layout
+from assay.layout import Slot
 from assay.proof import pack_proof
 from assay.prove import head
 from assay.prove.attempt import OtherProofError, attempt
@@ -33,7 +33,7 @@ from assay.prove.record import Recording, load_recording
 from assay.prove.steps import reporting
 from assay.prove.unfinished import UnfitError
 from assay.prove.work import WorkFolder, work_beside, working
-from assay.statement import Statement, build_statement
+from assay.statement import Statement, build_statement, opened_slots
 from assay.storage import FULL, write_file
 from assay.verify import Verified, verify
 
@@ -214,10 +214,7 @@ class _Job:
             raise InternalError("not-charged", "a part that is opened is not charged")
 
     def _statement(self) -> Statement:
-        opened = [
-            None if challenge.scope == LAYERS else recording.disclosure(challenge.positions)
-            for recording, challenge in self.asked
-        ]
+        opened = [recording.disclosure(challenge) for recording, challenge in self.asked]
         challenges = [challenge for _, challenge in self.asked]
         return build_statement(self.model.public, challenges, hiding=self.hiding, disclosures=opened)
 
@@ -228,15 +225,19 @@ class _Job:
 
     @property
     def recorded(self) -> list[Recording]:
-        """The requests whose boundaries are opened, in order."""
-        return [recording for recording, challenge in self.asked if challenge.scope == LAYERS]
+        """The requests whose commitment is opened, in order."""
+        return [recording for recording, challenge in self.asked if self._opened(challenge)]
+
+    def _opened(self, challenge: Challenge) -> list[Slot]:
+        """What a proof opens of the commitment to boundaries and experts."""
+        return opened_slots(self.model.public, challenge)
 
     def estimate(self) -> Estimate:
         """Time, memory and disk."""
         return estimate_proof(self.statement, self.model)
 
     def _charges(self, account: Account | None) -> list[Charge]:
-        """What the proof opens: weights, and the boundaries around layers of each request."""
+        """What the proof opens: weights, and of each request boundaries around layers and experts."""
         public = self.model.public
         weights: set[int] = set()
         for _, challenge in self.asked:
@@ -247,17 +248,14 @@ class _Job:
             parts=sorted(weights),
             queries=public.code.queries,
         )
-        return [first, *(self._boundary_charge(r, c) for r, c in self.asked if c.scope == LAYERS)]
+        return [first, *(self._record_charge(r, c) for r, c in self.asked if self._opened(c))]
 
-    def _boundary_charge(self, recording: Recording, challenge: Challenge) -> Charge:
-        public, header = self.model.public, recording.header
-        around = {f"boundary.{layer + side}" for layer in challenge.layers for side in (0, 1)}
-        layout = boundary_layout(public.config, public.code, header.tokens)
+    def _record_charge(self, recording: Recording, challenge: Challenge) -> Charge:
         return Charge(
             account=recording.account,
-            root=header.boundaries_root,
-            parts=sorted({s.part for s in layout.slots if s.name in around}),
-            queries=public.code.queries,
+            root=recording.header.boundaries_root,
+            parts=sorted({slot.part for slot in self._opened(challenge)}),
+            queries=self.model.public.code.queries,
         )
 
     def run(
@@ -309,7 +307,7 @@ class _Job:
         return commitment
 
     def _choices(self) -> list[dict[str, list[int]]]:
-        """The experts that were given when a member was recorded, for each segment."""
+        """The experts that ran when a member was recorded, for each segment."""
         members = zip(self.asked, self.statement.members, strict=True)
         pairs = [(recording.routing, s.layer) for (recording, _), member in members for s in member.segments]
         return [{} if routing is None or not layer else routing.choices(layer[0]) for routing, layer in pairs]

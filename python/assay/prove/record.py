@@ -1,8 +1,9 @@
 """Recording: the exact model runs through all layers, and the boundaries are committed before any challenge.
 
-REQ/record.assay is public. REQ/private holds what proving needs: tokens, salt and key, the boundaries' cells,
-the leaf digests of their commitment, the ledger of its opened columns, the log of ids (`assay.prove.log`),
-the experts that were given (`assay.prove.routing`).
+So are, of a mixture, the experts that ran. REQ/record.assay is public, and so is REQ/routing.npy, which says
+what experts these were, if it is written. REQ/private holds what proving needs: tokens, salt and key, the
+boundaries' cells, the leaf digests of their commitment, the ledger of its opened columns, the log of ids
+(`assay.prove.log`), the experts (`assay.prove.routing`).
 """
 
 from __future__ import annotations
@@ -21,19 +22,20 @@ import numpy as np
 import numpy.typing as npt
 
 from assay import _core, framing
+from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.audit.header import CAP as HEADER_CAP
 from assay.audit.header import RecordHeader, check_length
 from assay.audit.tokens import SALT_BYTES, commit_tokens
-from assay.disclosure import Disclosure
+from assay.disclosure import Disclosure, proven_layers
 from assay.errors import InternalError, RequestError, StorageError
 from assay.framing import FormatError, Kind
-from assay.layout import boundary_layout, padded
+from assay.layout import Layout, boundary_layout, padded, routing_name
 from assay.profiles import Code
 from assay.prove.commit import Progress
 from assay.prove.folder import Cells, RegisteredModel, map_file
 from assay.prove.log import DEFAULT, Log, Logging, load_log, make_log
 from assay.prove.opening import Transient
-from assay.prove.routing import Routing
+from assay.prove.routing import Routing, require_experts
 from assay.prove.tokenizer import load_tokenizer
 from assay.public import PublicModel
 from assay.segments import built, circuit, embedding, embedding_weights
@@ -49,8 +51,8 @@ class Recording:
     """One request: its public head, and the private rest. Boundaries are [T, hidden padded to blocks].
 
     `account` counts the columns that are opened of the boundaries: the request's ledger, or, for a recording
-    that was never written, a count that ends with it. `routing` are the experts that the exact model was
-    forced to use; without, its own.
+    that was never written, a count that ends with it. `routing` are the experts that ran: those that the
+    exact model was forced to use, or its own.
     """
 
     header: RecordHeader
@@ -63,17 +65,21 @@ class Recording:
     log: Log | None = None
     routing: Routing | None = None
 
-    def disclosure(self, positions: Sequence[int]) -> Disclosure:
-        """What a proof of the forward pass at these positions opens; without any, of the encoding."""
-        if not positions:
-            return Disclosure(tokens=self.tokens, salt=self.salt)
-        assert self.log is not None, "a challenge to a record without a log is refused before"
-        opened = self.log.opened(self.header.request, positions)
-        return Disclosure(tokens=self.tokens, salt=self.salt, log=opened)
+    def disclosure(self, challenge: Challenge) -> Disclosure:
+        """What a proof for a challenge opens of the record."""
+        found = Disclosure() if challenge.scope == LAYERS else Disclosure(tokens=self.tokens, salt=self.salt)
+        if challenge.scope == FORWARD:
+            assert self.log is not None, "a challenge to a record without a log is refused before"
+            found = replace(found, log=self.log.opened(self.header.request, challenge.positions))
+        if self.header.routing is not None:
+            assert self.routing is not None, "a record without experts has no log of them"
+            found = replace(found, experts=self.routing.opened(self.header.request, proven_layers(challenge)))
+        return found
 
     def commitment(self, model: RegisteredModel) -> _core.Commitment:
         """The prover's side of the boundaries' commitment, restored."""
-        commitment = _boundary_commitment(model, self.header.tokens, self.boundaries, self.key)
+        layout = boundary_layout(model.public.config, model.public.code, self.header.tokens)
+        commitment = _commitment(model.public.code, layout, self.boundaries, self.routing, self.key)
         commitment.restore(self.leaves)
         return commitment
 
@@ -85,10 +91,11 @@ class RequestFolder:
     path: Path
 
     def is_free(self) -> bool:
-        """Whether nothing is there, or private files alone: no challenge can be bound to those."""
+        """Whether nothing is there, or what is written before the head: no challenge is bound to that."""
         if not self.path.exists():
             return True
-        return self.path.is_dir() and all(entry == self.private for entry in self.path.iterdir())
+        before = (self.private, self.public_routing)
+        return self.path.is_dir() and all(entry in before for entry in self.path.iterdir())
 
     @property
     def header(self) -> Path:
@@ -122,6 +129,10 @@ class RequestFolder:
     def routing(self) -> Path:
         return self.private / "routing.ids"
 
+    @property
+    def public_routing(self) -> Path:
+        return self.path / "routing.npy"
+
 
 def record(
     model: RegisteredModel,
@@ -132,12 +143,14 @@ def record(
     replaced: Mapping[str, Cells] | None = None,
     log: Logging | None = DEFAULT,
     routing: Routing | None = None,
+    public_routing: bool = False,
     progress: Progress | None = None,
 ) -> Recording:
     """Records a request in the folder `out`, which must hold nothing but the rest of one that was cut off.
 
     Without a `log` it can be asked for layers alone. Of an encoder none is made unless told to: then it is
-    refused. With a `routing` the exact model runs with these experts instead of its router's own.
+    refused. With a `routing` the exact model runs with these experts instead of its router's own. With a
+    `public_routing` it is logged publicly which experts ran, and proofs say so.
     """
     if (prompt is None) == (tokens is None):
         raise RequestError("no-prompt", "give a prompt, or token ids: one of the two")
@@ -147,7 +160,15 @@ def record(
     if log is DEFAULT and model.public.encodes:
         log = None
     ids = encode(model, prompt) if prompt is not None else list(tokens or ())
-    recording = record_tokens(model, ids, replaced=replaced, log=log, routing=routing, progress=progress)
+    recording = record_tokens(
+        model,
+        ids,
+        replaced=replaced,
+        log=log,
+        routing=routing,
+        public_routing=public_routing,
+        progress=progress,
+    )
     _write(recording, folder, model.public.code)
     return replace(recording, account=folder.ledger)
 
@@ -169,6 +190,7 @@ def record_tokens(
     replaced: Mapping[str, Cells] | None = None,
     log: Logging | None = None,
     routing: Routing | None = None,
+    public_routing: bool = False,
     progress: Progress | None = None,
 ) -> Recording:
     """Records a request in memory; with `replaced` weights in place of registered ones, to show cheating."""
@@ -177,12 +199,14 @@ def record_tokens(
         log.require(model.public, len(tokens))
     if routing is not None:
         routing.require(model.public, len(tokens))
-    boundaries = run_layers(model, tokens, replaced or {}, routing, progress)
+    if public_routing:
+        require_experts(model.public)
+    boundaries, ran = run_layers(model, tokens, replaced or {}, routing, progress)
     request, key, salt = os.urandom(16), os.urandom(32), os.urandom(SALT_BYTES)
     logged = None if log is None else make_log(model, boundaries[-1], log, progress)
-    commitment = _boundary_commitment(model, len(tokens), boundaries, key)
-    commitment.commit()
     layout = boundary_layout(model.public.config, model.public.code, len(tokens))
+    commitment = _commitment(model.public.code, layout, boundaries, ran, key)
+    commitment.commit()
     header = RecordHeader(
         request=request,
         created=int(time.time()),
@@ -195,6 +219,7 @@ def record_tokens(
         parts=layout.parts,
         slots=tuple(tuple(slot.to_list()) for slot in layout.slots),
         log=None if logged is None else logged.head(request, model.public),
+        routing=ran.root(request) if ran is not None and public_routing else None,
     )
     return Recording(
         header=header,
@@ -205,7 +230,7 @@ def record_tokens(
         leaves=commitment.leaves(),
         account=Transient(model.public.code.random),
         log=logged,
-        routing=routing,
+        routing=ran,
     )
 
 
@@ -228,22 +253,26 @@ def run_layers(
     replaced: Mapping[str, Cells],
     routing: Routing | None = None,
     progress: Progress | None = None,
-) -> Boundaries:
-    """Boundaries 0 to L of the exact model, with its own experts or those given."""
+) -> tuple[Boundaries, Routing | None]:
+    """Boundaries 0 to L of the exact model, with its own experts or those given, and these."""
     public = model.public
     boundaries: Boundaries = [_embedded(model, tokens)]
+    seats: list[npt.NDArray[np.int16]] = []
     for layer, relations in enumerate(_circuits(public, len(tokens))):
         weights = {**model.layer_weights(layer), **_of_layer(replaced, layer)}
-        name = f"boundary.{layer + 1}"
+        name, chosen = f"boundary.{layer + 1}", routing_name(layer)
+        wanted = [name] if public.routed is None else [name, chosen]
         choices = {} if routing is None else routing.choices(layer)
         try:
-            values = relations.evaluate({f"boundary.{layer}": boundaries[-1], **weights}, [name], choices)
+            values = relations.evaluate({f"boundary.{layer}": boundaries[-1], **weights}, wanted, choices)
         except _core.EvaluationError as error:
             raise InternalError("no-witness", f"layer {layer}, {error.args[0]}: {error.args[1]}") from error
         boundaries.append(values[name])
+        if chosen in wanted:
+            seats.append(values[chosen])
         if progress is not None:
             progress("layers", layer + 1, public.num_layers)
-    return boundaries
+    return boundaries, Routing.seated(seats, len(tokens)) if seats else None
 
 
 def _embedded(model: RegisteredModel, tokens: Sequence[int]) -> npt.NDArray[np.int32]:
@@ -272,15 +301,18 @@ def _of_layer(replaced: Mapping[str, Cells], layer: int) -> dict[str, Cells]:
     return {name: cells for name, cells in replaced.items() if name.startswith(f"layers.{layer}.")}
 
 
-def _boundary_commitment(
-    model: RegisteredModel, tokens: int, boundaries: Boundaries, key: bytes
+def _commitment(
+    code: Code, layout: Layout, boundaries: Boundaries, routing: Routing | None, key: bytes
 ) -> _core.Commitment:
-    layout = boundary_layout(model.public.config, model.public.code, tokens)
-    placed: list[list[tuple[int, npt.NDArray[np.int32]]]] = [[] for _ in layout.parts]
-    for slot, cells in zip(layout.slots, boundaries, strict=True):
+    """To the boundaries, then to the experts that ran."""
+    choices = layout.slots[len(boundaries) :]
+    seats = [] if routing is None else [routing.seats(i, slot) for i, slot in enumerate(choices)]
+    placed: list[list[tuple[int, npt.NDArray[Any]]]] = [[] for _ in layout.parts]
+    tensors: list[npt.NDArray[Any]] = [*boundaries, *seats]
+    for slot, cells in zip(layout.slots, tensors, strict=True):
         placed[slot.part].append((slot.first_block, cells))
     parts = list(zip(layout.parts, placed, strict=True))
-    return _core.Commitment("boundaries", model.public.code.core(), parts, key)
+    return _core.Commitment("boundaries", code.core(), parts, key)
 
 
 # ---- files ----
@@ -301,6 +333,10 @@ def _write(recording: Recording, folder: RequestFolder, code: Code) -> None:
         write_file(folder.routing, recording.routing.encoded, mode=0o600)
     else:
         folder.routing.unlink(missing_ok=True)
+    if recording.routing is not None and recording.header.routing is not None:
+        write_file(folder.public_routing, recording.routing.file)
+    else:
+        folder.public_routing.unlink(missing_ok=True)
     data = framing.pack(Kind.PRIVATE, PRIVATE_VERSION, framing.encode(secrets))
     write_file(folder.secrets, data, mode=0o600)
     with storage_errors(folder.boundaries), writing(folder.boundaries, mode=0o600) as file:
@@ -365,17 +401,22 @@ def load_recording(path: Path, model: RegisteredModel) -> Recording:
         leaves=leaves,
         account=folder.ledger,
         log=None if header.log is None else load_log(folder.log, header, model.public),
-        routing=_routing(folder.routing, secrets["routing"], model.public, header.tokens),
+        routing=_routing(folder.routing, secrets["routing"], model.public, header),
     )
 
 
-def _routing(path: Path, digest: bytes | None, public: PublicModel, tokens: int) -> Routing | None:
+def _routing(path: Path, digest: bytes | None, public: PublicModel, header: RecordHeader) -> Routing | None:
+    if (digest is None) != (public.routed is None):
+        raise RequestError("damaged-record", f"{path.parent} does not go with the model: experts")
     if digest is None:
         return None
     try:
-        return Routing.stored(path, digest, public, tokens)
+        routing = Routing.stored(path, digest, public, header.tokens)
     except RequestError as error:
         raise RequestError("damaged-record", error.message) from error
+    if header.routing not in (None, routing.root(header.request)):
+        raise RequestError("damaged-record", f"{path} has other experts than the record's log")
+    return routing
 
 
 def _secrets(path: Path) -> dict[str, Any]:

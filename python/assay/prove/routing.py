@@ -1,13 +1,14 @@
 """Which experts of a mixture ran: what a provider says of a request, and the exact model is forced to do.
 
 A file .npy of integers [layers, T, K]: the experts of each token, in any order. REQ/private/routing.ids has
-them as int32.
+them as int32; their record commits to them as seats, S of (MOE.2).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from assay.circuits.catalogue import config_of
-from assay.circuits.moe import MARKS
-from assay.errors import RequestError
+from assay.audit.routing import (
+    CAP,
+    OpenedRouting,
+    opened_routing,
+    read_routing,
+    routing_root,
+    routing_table,
+    unfit_routing,
+)
+from assay.layout import Slot, routing_name
 from assay.public import PublicModel
 from assay.storage import read_file
-
-_CAP = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +39,74 @@ class Routing:
     @classmethod
     def of(cls, ids: Any) -> Routing:
         """From an array or lists; raises `RequestError`."""
-        try:
-            numbers = np.asarray(ids)
-        except ValueError as error:  # rows of different length
-            raise _unfit(f"the ids are not a table: {error}") from error
-        if numbers.dtype.kind not in "iu" or numbers.ndim != 3 or 0 in numbers.shape:
-            raise _unfit(
-                f"{numbers.dtype} of the shape {numbers.shape}; it is integers [layers, tokens, experts]"
-            )
-        if numbers.min() < 0 or numbers.max() > np.iinfo(np.int32).max:
-            raise _unfit("an id is outside every model's experts")
-        return cls(numbers.astype("<i4"))
+        return cls(routing_table(ids))
 
     @classmethod
     def load(cls, path: Path) -> Routing:
         """Reads a file; raises `RequestError`."""
-        raw = read_file(path, _CAP, "routing")
-        try:
-            found = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-        except (ValueError, OverflowError, MemoryError, EOFError) as error:
-            raise _unfit(f"{path} is no .npy file of numbers: {error}") from error
-        return cls.of(found)
+        return cls(read_routing(read_file(path, CAP, "routing"), str(path)))
+
+    @classmethod
+    def seated(cls, seats: Sequence[npt.NDArray[np.int16]], tokens: int) -> Routing:
+        """Of the seats of each layer."""
+        ids = np.stack([cells.argmax(axis=1) for cells in seats])
+        return cls(ids.reshape(len(seats), -1, tokens).transpose(0, 2, 1).astype("<i4"))
 
     @classmethod
     def stored(cls, path: Path, digest: bytes, public: PublicModel, tokens: int) -> Routing:
         """What `encoded` wrote for a request of this model; raises `RequestError`."""
-        _, chosen = _routed(public)
-        raw = read_file(path, _CAP, "routing of the record")
+        _, chosen = require_experts(public)
+        raw = read_file(path, CAP, "routing of the record")
         if hashlib.sha256(raw).digest() != digest or len(raw) != 4 * public.num_layers * tokens * chosen:
-            raise _unfit(f"{path} is not what was recorded")
+            raise unfit_routing(f"{path} is not what was recorded")
         routing = cls(np.frombuffer(raw, "<i4").reshape(public.num_layers, tokens, chosen))
         routing.require(public, tokens)
         return routing
 
     def require(self, public: PublicModel, tokens: int) -> None:
         """Refuses what is no choice of this model's experts for so many tokens."""
-        experts, chosen = _routed(public)
+        experts, chosen = require_experts(public)
         expected = (public.num_layers, tokens, chosen)
         if self.ids.shape != expected:
-            raise _unfit(f"its shape is {self.ids.shape}; here [layers, tokens, experts] is {expected}")
+            raise unfit_routing(
+                f"its shape is {self.ids.shape}; here [layers, tokens, experts] is {expected}"
+            )
         if self.ids.min() < 0 or self.ids.max() >= experts:
-            raise _unfit(f"an id is outside the {experts} experts of a layer")
+            raise unfit_routing(f"an id is outside the {experts} experts of a layer")
         ordered = np.sort(self.ids, axis=2)
         repeated = (ordered[:, :, 1:] == ordered[:, :, :-1]).any(axis=2)
         if repeated.any():
             layer, token = np.argwhere(repeated)[0]
-            raise _unfit(f"an expert is repeated in layer {layer} at position {token}")
+            raise unfit_routing(f"an expert is repeated in layer {layer} at position {token}")
 
     def choices(self, layer: int) -> dict[str, list[int]]:
         """A layer's, as the witness program takes them: seat after seat (MOE.2)."""
-        return {MARKS: self.ids[layer].T.reshape(-1).tolist()}
+        return {routing_name(layer): self._columns(layer).tolist()}
+
+    def seats(self, layer: int, slot: Slot) -> npt.NDArray[np.int16]:
+        """A layer's as the record commits to them, [K T, E padded to blocks]."""
+        cells = np.zeros((slot.rows, slot.stride), np.int16)
+        cells[np.arange(slot.rows), self._columns(layer)] = 1
+        return cells
+
+    def _columns(self, layer: int) -> npt.NDArray[np.int32]:
+        columns: npt.NDArray[np.int32] = self.ids[layer].T.reshape(-1)
+        return columns
+
+    def root(self, request: bytes) -> bytes:
+        """Of a public log of them."""
+        return routing_root(request, self.ids)
+
+    def opened(self, request: bytes, layers: Sequence[int]) -> tuple[OpenedRouting, ...]:
+        """What a proof opens of that log."""
+        return opened_routing(request, self.ids, layers)
+
+    @property
+    def file(self) -> bytes:
+        """A .npy file of them."""
+        out = io.BytesIO()
+        np.save(out, self.ids)
+        return out.getvalue()
 
     @property
     def encoded(self) -> bytes:
@@ -95,13 +119,8 @@ class Routing:
         return hashlib.sha256(self.encoded).digest()
 
 
-def _routed(public: PublicModel) -> tuple[int, int]:
+def require_experts(public: PublicModel) -> tuple[int, int]:
     """Experts of a layer, and how many of them a token has."""
-    routed = config_of(public.config).routed
-    if routed is None:
-        raise _unfit("the model has no experts to choose", hint="leave it out")
-    return routed
-
-
-def _unfit(message: str, hint: str | None = None) -> RequestError:
-    return RequestError("bad-routing", f"routing: {message}", hint=hint)
+    if public.routed is None:
+        raise unfit_routing("the model has no experts to choose", hint="leave it out")
+    return public.routed

@@ -1,8 +1,9 @@
-"""What a proof of a forward pass or an encoding opens of its record, against the commitments in its head.
+"""What a proof opens of its record, against the commitments in its head.
 
     tokens      SHA-256("assay tokens 0", salt, each token as u32)
     log entry   leaf t of a tree of T leaves:  SHA-256(0x00, CBOR of [request, t, ids, logits or null, salt]),
                 inner nodes SHA-256(0x01, left, right), the largest power of two of the leaves on the left
+    routing     leaf l of a tree of L leaves:  SHA-256(0x00, CBOR of [request, l, the ids, each as u16])
 
 Nothing else of a proof's statement is taken from it. A wrong opening is a `VerificationError`.
 """
@@ -16,9 +17,11 @@ from typing import Any
 from assay import framing
 from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.audit.log import LogEntry, LogHead, OpenedEntry
+from assay.audit.routing import OpenedRouting
 from assay.disclosure import Disclosure
 from assay.errors import VerificationError
 from assay.framing import FormatError
+from assay.public import PublicModel
 from assay.reference.codewords import sha256
 from assay.reference.transcript import Where, require
 
@@ -28,11 +31,11 @@ _INT16 = range(-(1 << 15), 1 << 15)
 
 
 def opened_by(
-    statement: dict[str, Any], asked: Sequence[Challenge], vocabulary: int
+    statement: dict[str, Any], asked: Sequence[Challenge], model: PublicModel
 ) -> list[Disclosure | None]:
-    """What the members of a proof's statement open; None for those about layers."""
+    """What the members of a proof's statement open; None for those that open nothing."""
     try:
-        return [_opened(m, c, vocabulary) for m, c in zip(_members(statement, asked), asked, strict=True)]
+        return [_opened(m, c, model) for m, c in zip(_members(statement, asked), asked, strict=True)]
     except FormatError as error:
         raise VerificationError(f"format.{error.reason}", f"statement: {error.message}") from error
 
@@ -48,14 +51,35 @@ def _members(statement: dict[str, Any], asked: Sequence[Challenge]) -> list[dict
     return found
 
 
-def _opened(member: dict[str, Any], asked: Challenge, vocabulary: int) -> Disclosure | None:
-    if asked.scope == LAYERS:
+def _opened(member: dict[str, Any], asked: Challenge, model: PublicModel) -> Disclosure | None:
+    if asked.scope == LAYERS and asked.record.routing is None:
         return None
     same = member.get("scope") == asked.scope
     require(same, "statement.scope", Where(), f"{asked.described} was asked for")
-    opened = Disclosure.from_member(member, asked.scope)
-    require_opened(opened, asked, vocabulary)
+    opened = Disclosure.from_member(member, asked)
+    if asked.scope != LAYERS:
+        require_opened(opened, asked, model.config["vocab_size"])
+    if asked.record.routing is not None:
+        require_experts(opened.experts, asked, model.routed)
     return opened
+
+
+def require_experts(found: Sequence[OpenedRouting], asked: Challenge, routed: tuple[int, int] | None) -> None:
+    """The experts of each layer that is proven are those of the record's log: K different ones a token."""
+    record, layers = asked.record, list(asked.layers) or list(range(asked.record.num_layers))
+    complete = routed is not None and len(found) == len(layers)
+    require(complete, "statement.experts", Where(), "not the experts of each layer that is proven")
+    experts, chosen = routed or (0, 0)
+    for layer, opened in zip(layers, found, strict=True):
+        leaf = sha256(LEAF + framing.encode([record.request, layer, opened.ids]))
+        same = root_above(leaf, layer, record.num_layers, opened.path) == record.routing
+        require(same, "statement.experts", Where(), f"the experts of layer {layer} are others in the log")
+        ids = [expert for (expert,) in struct.iter_unpack("<H", opened.ids[: len(opened.ids) & -2])]
+        tokens = [ids[at : at + chosen] for at in range(0, len(ids), chosen)]
+        possible = len(opened.ids) == 2 * record.tokens * chosen and all(
+            len(set(own)) == chosen and max(own) < experts for own in tokens
+        )
+        require(possible, "statement.experts", Where(), f"the experts of layer {layer} are impossible")
 
 
 def require_opened(opened: Disclosure, asked: Challenge, vocabulary: int) -> None:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from assay import framing
 from assay.audit.challenge import FORWARD, LAYERS, Challenge
-from assay.circuits.moe import DISTANCE, ROUTER
+from assay.audit.routing import routing_table
+from assay.circuits.moe import DISTANCE, ROUTER, ROUTING
 from assay.errors import ChallengeError, RequestError, VerificationError
 from assay.layout import Layout, boundary_layout
 from assay.policy import routing_limit
@@ -70,6 +74,7 @@ def verify(
     tokens: Sequence[int] | None = None,
     require_served: bool = False,
     max_routing_distance: float | Fraction | None = None,
+    routing: npt.ArrayLike | None = None,
     insecure_no_hiding: bool = False,
 ) -> Verified:
     """`assay.verify.verify` in plain Python: the same errors, and always against challenges."""
@@ -77,13 +82,14 @@ def verify(
     if not isinstance(model, PublicModel):
         model = PublicModel.from_bytes(read_source(model, FILE_CAP, "public file"))
     most = None if max_routing_distance is None else routing_limit(max_routing_distance)
+    experts = None if routing is None else routing_table(routing)
     several = [challenge] if isinstance(challenge, str | os.PathLike | bytes | Challenge) else challenge
     asked = [c if isinstance(c, Challenge) else _read(c) for c in several]
     file = ProofFile.from_bytes(read_proof(proof))
     file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     for one in asked:
         check_challenge(model, one)
-    batch = members(model, asked, opened_by(file.statement, asked, model.config["vocab_size"]))
+    batch = members(model, asked, opened_by(file.statement, asked, model))
     circuits = [[decode(segment.encoded()) for segment in member.segments] for member in batch]
     fields = statement_fields(model, batch, circuits, hiding=file.hiding)
     compare(file, model.profile.name, fields)
@@ -95,10 +101,12 @@ def verify(
         _require_tokens(batch, tuple(tokens))
     if require_served:
         _require_served(asked)
-    routing = tuple(_routing(model, batch, body))
+    routed = tuple(_routing(model, batch, body))
     if most is not None:
-        _require_routing(routing, most)
-    return Verified(fields, body, routing)
+        _require_routing(routed, most)
+    if experts is not None:
+        _require_experts(batch, experts)
+    return Verified(fields, body, routed)
 
 
 def _read(source: Source) -> Challenge:
@@ -106,7 +114,8 @@ def _read(source: Source) -> Challenge:
 
 
 def _require_tokens(batch: Sequence[Member], tokens: tuple[int, ...]) -> None:
-    passes = [member.disclosure.tokens for member in batch if member.disclosure is not None]
+    opened = [member.disclosure for member in batch if member.challenge.scope != LAYERS]
+    passes = [disclosure.tokens for disclosure in opened if disclosure is not None]
     if len(passes) != 1:
         raise RequestError(
             "no-one-forward-pass",
@@ -138,6 +147,16 @@ def _require_routing(routing: Sequence[Routed], most: Fraction) -> None:
         )
 
 
+def _require_experts(batch: Sequence[Member], expected: npt.NDArray[np.int32]) -> None:
+    for member, segment in ((m, s) for m in batch for s in m.segments if s.layer is not None):
+        where, layer = Where(member.name(segment)), segment.layer[0] if segment.layer else 0
+        found = None if segment.routing is None else segment.routing.tolist()
+        require(found is not None, "statement.experts", where, "it is not said which experts ran")
+        given = expected[layer].tolist() if layer < len(expected) else []
+        same = list(map(sorted, found or [])) == list(map(sorted, given))
+        require(same, "statement.experts", where, "the experts are others than those given")
+
+
 # ---- the fields ----
 
 
@@ -166,13 +185,14 @@ def _member_fields(member: Member, circuits: Sequence[Circuit]) -> dict[str, Any
     }
     pairs = zip(member.segments, circuits, strict=True)
     segments: list[dict[str, Any]] = [{"name": member.name(s), "circuit": c.digest} for s, c in pairs]
-    if member.disclosure is None:
+    opened = {} if member.disclosure is None else member.disclosure.to_dict()
+    if asked.scope == LAYERS:
         return {
             **fields,
             "layers": list(asked.layers),
             "segments": [{**s, "distance": [0]} for s in segments],
+            **opened,
         }
-    opened = member.disclosure.to_dict()
     positions = {"positions": list(asked.positions)} if asked.scope == FORWARD else {}
     return {**fields, **positions, "segments": segments, **opened}
 
@@ -240,12 +260,18 @@ def build(
 
 
 def _boundaries(model: PublicModel, member: Member) -> LongLived | None:
-    """Those between which a member's layers lie; a proof from the tokens on needs none that were recorded."""
+    """What a member reads of the record: the boundaries around its layers, and which experts ran.
+
+    A proof from the tokens on has boundaries of its own, so that it reads the experts alone.
+    """
     asked = member.challenge
-    if asked.scope != LAYERS:
-        return None
     layout = boundary_layout(model.config, model.code, asked.record.tokens)
-    return _long_lived(f"{member.prefix}boundaries", asked.record.boundaries_root, layout)
+    if asked.scope != LAYERS:
+        layout = Layout(layout.parts, tuple(s for s in layout.slots if s.name.endswith(f".{ROUTING}")))
+    if not layout.slots:
+        return None
+    found = _long_lived(f"{member.prefix}boundaries", asked.record.boundaries_root, layout)
+    return replace(found, partial=asked.scope != LAYERS)
 
 
 def _long_lived(name: str, root: bytes, layout: Layout) -> LongLived:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from assay.reference.circuit import WEIGHT, WITNESS, Table, Tensor
+from assay.reference.circuit import BOUNDARY, WEIGHT, WITNESS, Table, Tensor
 from assay.reference.statement import (
     BLOCK,
     CELL_CODE,
@@ -121,8 +121,8 @@ def _same(a: Table, b: Table) -> bool:
 class Witness:
     """Where the tensors of each segment lie, and how many blocks its own witness takes.
 
-    A boundary of a member that was not recorded lies in the witness of the first of the member's segments
-    that names it; the later ones read the same cells.
+    A boundary that was not recorded lies in the witness of the first of its member's segments that names it;
+    the later ones read the same cells.
     """
 
     def __init__(self, statement: Statement) -> None:
@@ -130,11 +130,13 @@ class Witness:
         self.blocks: list[int] = []
         self._slots = [{slot.name: slot for slot in c.slots} for c in statement.long_lived]
         self._recorded = _numbered(statement.members)
+        self._partial = [m is not None and m.partial for m in statement.members]
         self._shared: dict[tuple[int, str], tuple[Tensor, Place]] = {}
         self._own_commitment = len(statement.long_lived)
         self._next = 0  # the part of the next witness
         for segment in statement.segments:
             self._segment(segment)
+        self._require_all_read(statement)
 
     def _segment(self, segment: Segment) -> None:
         self.blocks.append(0)
@@ -147,7 +149,19 @@ class Witness:
         if tensor.source == WEIGHT:
             return self._committed(0, tensor)
         commitment = self._recorded[member]
-        return self._boundary(member, tensor) if commitment is None else self._committed(commitment, tensor)
+        if commitment is None or (self._partial[member] and tensor.name not in self._slots[commitment]):
+            return self._boundary(member, tensor)
+        return self._committed(commitment, tensor)
+
+    def _require_all_read(self, statement: Statement) -> None:
+        """Every slot of a partial commitment is some boundary's of the member."""
+        for number, member in enumerate(statement.members):
+            if member is None or not member.partial:
+                continue
+            circuits = [segment.circuit for segment in statement.segments if segment.member == number]
+            read = {t.name for c in circuits for t in c.tensors if t.source == BOUNDARY}
+            for slot in member.slots:
+                require_fit(slot.name in read, f"no segment reads the slot {slot.name}")
 
     def _own(self, tensor: Tensor) -> Place:
         """In the witness of this segment, after what is there already."""
@@ -156,7 +170,7 @@ class Witness:
         return place
 
     def _boundary(self, member: int, tensor: Tensor) -> Place:
-        """Of a member that was not recorded."""
+        """That was not recorded."""
         require_fit(not tensor.shape.causal, f"the boundary {tensor.name} has missing cells")
         if (member, tensor.name) not in self._shared:
             self._shared[member, tensor.name] = tensor, self._own(tensor)

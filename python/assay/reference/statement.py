@@ -26,12 +26,16 @@ class MalformedError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class LongLived:
-    """A commitment that is there before the proof: its root, the rows of its parts, the places of tensors."""
+    """A commitment that is there before the proof: its root, the rows of its parts, the places of tensors.
+
+    Of a `partial` one, of boundaries, all slots are read; boundaries without a slot are the proof's own.
+    """
 
     name: str
     root: bytes
     part_rows: tuple[int, ...]
     slots: tuple[Slot, ...]
+    partial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +74,7 @@ class Statement:
         numbers = (self.degree, self.hiding, c.log_columns, c.random, c.log_coset, c.cosets, c.queries)
         out = struct.pack("<IB5Id", *numbers, self.required_bits) + _sized(self.instance)
         out += _commitment(self.weights) + struct.pack("<I", len(self.members))
-        out += b"".join(b"\0" if m is None else b"\1" + _commitment(m) for m in self.members)
+        out += b"".join(b"\0" if m is None else bytes([1 + m.partial]) + _commitment(m) for m in self.members)
         return out + struct.pack("<I", len(self.segments)) + b"".join(map(_segment, self.segments))
 
 
@@ -142,6 +146,10 @@ def check(s: Statement) -> None:
     require_fit(all(0 <= g.member < len(s.members) for g in s.segments), "a segment of no member")
     require_fit(len(s.members) <= MAX_MEMBERS, "too many members in one proof")
     require_fit({g.member for g in s.segments} == set(range(len(s.members))), "a member without segments")
+    require_fit(not s.weights.partial, "a part of the weights")
+    require_fit(
+        all(m is None or m.slots or not m.partial for m in s.members), "a commitment of no boundaries"
+    )
     for commitment in s.long_lived:
         for slot in commitment.slots:
             room = commitment.part_rows[slot.part] if slot.part < len(commitment.part_rows) else 0

@@ -5,6 +5,7 @@ from assay.verify.pin import Pin, PinFile, pin_public
 from assay.verify.verified import (
     Distances,
     EncodeStatement,
+    Experts,
     ForwardStatement,
     LayerStatement,
     RoutingDistance,
@@ -16,6 +17,7 @@ from assay.verify.verifier import verify
 __all__ = [
     "Distances",
     "EncodeStatement",
+    "Experts",
     "ForwardStatement",
     "LayerStatement",
     "Pin",

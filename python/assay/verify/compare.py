@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from assay import framing
-from assay.audit.challenge import LAYERS, NONCE_BYTES, SCOPES, Challenge, asked_of
+from assay.audit.challenge import NONCE_BYTES, SCOPES, Challenge, asked_of
 from assay.audit.header import RecordHeader
-from assay.disclosure import Disclosure
+from assay.disclosure import Disclosure, opens
 from assay.errors import ChallengeError, VerificationError
 from assay.framing import FormatError
 from assay.proof import ProofFile
@@ -101,13 +101,13 @@ def stated_members(fields: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _disclosure(member: dict[str, Any], challenge: Challenge) -> Disclosure | None:
-    if challenge.scope == LAYERS:
+    if not opens(challenge):
         return None
     if member.get("scope") != challenge.scope:
         raise VerificationError(
             "statement.scope", f"{challenge.described} was asked for, the proof is about something else"
         )
-    return Disclosure.from_member(member, challenge.scope)
+    return Disclosure.from_member(member, challenge)
 
 
 def _challenge(member: dict[str, Any]) -> Challenge:

@@ -11,12 +11,14 @@ from assay.audit.challenge import ENCODE, FORWARD, LAYERS
 from assay.circuits.moe import DISTANCE, ROUTER
 from assay.errors import InternalError
 from assay.public import PublicModel
-from assay.segments import DISTANCES, POOLING, layer_name
+from assay.segments import DISTANCES, POOLING, Segment, layer_name
 from assay.statement import Member
 
 _TV_UNIT = Fraction(1, 1 << 19)
 _LOGITS, _TV, _TOP_K, _POOLED = "logits", "tv", "top_k", "pooled"
 _LEAST_LENGTH = 1e-12
+Experts = tuple[tuple[int, ...], ...]
+"""Ids of each token's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,8 @@ class LayerStatement:
     """With the committed weights, `layer` maps its recorded input to `distance` from its recorded output.
 
     `saturated` counts the cells that each clamp of the layer cut off, by name. A layer with experts does it
-    with some choice of them, that is no further from its router's than `routing_distance`.
+    with those that the record is committed to, no further from its router's choice than `routing_distance`;
+    if they were logged publicly, `experts` are those of each token.
     """
 
     layer: int
@@ -60,6 +63,7 @@ class LayerStatement:
     distance: tuple[int, ...]
     saturated: dict[str, int]
     routing_distance: RoutingDistance | None = None
+    experts: Experts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -72,6 +76,7 @@ class LayerStatement:
             "distance": list(self.distance),
             "saturated": self.saturated,
             "routing_distance": None if routed is None else routed.to_dict(),
+            "experts": None if self.experts is None else _lists(self.experts),
         }
 
 
@@ -95,7 +100,8 @@ class ForwardStatement:
     For each of the `positions` there are `ids`, those of the request's log, and either the exact logits at
     these ids, as integers of `fraction` fraction bits, or, where logits were served, the distances of the
     served ones. `saturated` counts the cells that each clamp cut off, by segment and name. Layers with
-    experts run with some choice of them; `routing_distances` says how far from their routers', by segment.
+    experts run with those that the record is committed to; `routing_distances` says how far they are from
+    the routers' choices, by segment, and `experts` which they were, if they were logged publicly.
     """
 
     tokens: tuple[int, ...]
@@ -108,6 +114,7 @@ class ForwardStatement:
     circuit_digests: dict[str, bytes]
     saturated: dict[str, dict[str, int]]
     routing_distances: dict[str, RoutingDistance] = field(default_factory=dict)
+    experts: dict[str, Experts] = field(default_factory=dict)
 
     @property
     def logits(self) -> tuple[tuple[float, ...], ...] | None:
@@ -128,6 +135,7 @@ class ForwardStatement:
             "circuit_digests": {name: digest.hex() for name, digest in self.circuit_digests.items()},
             "saturated": self.saturated,
             "routing_distances": {name: d.to_dict() for name, d in self.routing_distances.items()},
+            "experts": {name: _lists(experts) for name, experts in self.experts.items()},
         }
         if self.raw_logits is not None:
             found |= {"raw_logits": [list(row) for row in self.raw_logits], "logits": self.logits}
@@ -302,6 +310,7 @@ def _layers(member: Member, proven: list[Proven]) -> tuple[AnyStatement, ...]:
             distance=(0,),
             saturated=found.saturated,
             routing_distance=found.routing_distance(segment.public, layer),
+            experts=_experts(segment),
         )
         for layer, segment, found in zip(member.challenge.layers, member.segments, proven, strict=True)
     )
@@ -326,8 +335,17 @@ def _forward(member: Member, proven: list[Proven]) -> tuple[AnyStatement, ...]:
             circuit_digests={name: found.digest for name, found in segments.items()},
             saturated=_saturated(segments),
             routing_distances=_routed(member, segments),
+            experts={s.name: found for s in member.segments if (found := _experts(s)) is not None},
         ),
     )
+
+
+def _experts(segment: Segment) -> Experts | None:
+    return None if segment.routing is None else tuple(map(tuple, segment.routing.tolist()))
+
+
+def _lists(experts: Experts) -> list[list[int]]:
+    return [list(ids) for ids in experts]
 
 
 def _saturated(segments: dict[str, Proven]) -> dict[str, dict[str, int]]:

@@ -9,8 +9,12 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from assay import _core
 from assay.audit.challenge import Challenge
+from assay.audit.routing import routing_table, same_experts
 from assay.errors import ChallengeError, PublicFileError, RequestError, VerificationError
 from assay.policy import routing_limit
 from assay.proof import FILE_CAP, ProofFile
@@ -43,6 +47,7 @@ def verify(
     tokens: Sequence[int] | None = None,
     require_served: bool = False,
     max_routing_distance: float | Fraction | None = None,
+    routing: npt.ArrayLike | None = None,
     pin: str | os.PathLike[str] | None = None,
     insecure_no_hiding: bool = False,
 ) -> Verified:
@@ -56,6 +61,8 @@ def verify(
     With `require_served` every statement has to say how far served logits are from the exact model's. With
     `max_routing_distance` no layer's choice of experts may be further from its router's own, in units of the
     router's logits, summed over the tokens; 0 is the router's own choice. A layer without experts has none.
+    With a `routing`, ids [layers, T, K], the proof has to say which experts ran, and they have to be these,
+    those of a token in any order.
 
     With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
     brought up to the highest counter of an accepted proof. A proof that does not hide is rejected unless
@@ -70,6 +77,7 @@ def verify(
     if pinned is not None:
         pinned.read().require(model)
     most = None if max_routing_distance is None else routing_limit(max_routing_distance)
+    experts = None if routing is None else routing_table(routing)
     asked = _challenges(challenge, any_statement)
     data = read_proof(proof)
     file = ProofFile.from_bytes(data)
@@ -87,6 +95,8 @@ def verify(
         _require_served(found)
     if most is not None:
         _require_routing(found, most)
+    if experts is not None:
+        _require_experts(statement, experts)
     if pinned is None:
         return found
     return replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
@@ -188,6 +198,22 @@ def _require_routing(found: Verified, most: Fraction) -> None:
                         f"the routing distance is {distance.logits:.6g}, more than {float(most):.6g}",
                         segment=prefix + name,
                     )
+
+
+def _require_experts(statement: Statement, expected: npt.NDArray[np.int32]) -> None:
+    """Every layer that is proven says which experts ran, and these are they."""
+    for member in statement.members:
+        for segment in member.segments:
+            if segment.layer is None:
+                continue
+            layer, _ = segment.layer
+            if segment.routing is None:
+                message = "it is not said which experts ran"
+            elif layer < len(expected) and same_experts(segment.routing, expected[layer]):
+                continue
+            else:
+                message = "the experts are others than those given"
+            raise VerificationError("statement.experts", message, segment=member.name(segment))
 
 
 def _routing_distances(statement: AnyStatement) -> Mapping[str, RoutingDistance]:
