@@ -156,10 +156,10 @@ def _write_tensors(path: Path, config: dict[str, Any]) -> None:
     checkpoint = checkpoint_of(config)
     shapes = checkpoint.config(config).tensor_shapes()
     rng, header, at = np.random.default_rng(0), {}, 0
-    stored = checkpoint.stored(checkpoint.config(config))
+    stored = checkpoint.stored(checkpoint.config(config), [f"{checkpoint.prefix}norm"])
     for name, shape in shapes.items():
         size = 4 * int(np.prod(shape))
-        header[stored[name]] = {"dtype": "F32", "shape": list(shape), "data_offsets": [at, at + size]}
+        header[stored[name].name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(header).encode()
     with path.open("wb") as file:
