@@ -46,6 +46,7 @@ SlotCells slot_of(size_t first_block, const PyBytes& from) {
 }
 
 PartCells part_of(const CodeParams& code, uint32_t rows, const PySlots& slots) {
+  if (rows == 0) throw py::value_error("a part has at least one row");
   PartCells part{rows, {}};
   for (const auto& [first_block, from] : slots) {
     part.slots.push_back(slot_of(first_block, from));

@@ -1,9 +1,9 @@
-"""What a proof of a forward pass opens of its record: the tokens, and the log's entries at some positions.
+"""What a proof opens of its record, if anything.
 
-A proof of an encoding opens the tokens alone, one about layers neither. Any proof opens which experts ran in
-its layers, where the record has a public log of them. These are the only things that a verifier takes from a
-proof's statement. Each is checked here, against the commitments in the head of the record that the verifier's
-challenge carries.
+One of a forward pass opens the tokens and the log's entries at some positions, one of an encoding the tokens
+alone. Any proof opens which experts ran in its layers, where the record has a public log of them. Nothing
+else of a proof's statement is taken by a verifier. It is checked here, against the commitments in the head of
+the record that the verifier's challenge carries.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from assay import framing
 from assay.audit.challenge import FORWARD, LAYERS, Challenge
 from assay.circuits import forward
@@ -190,11 +192,18 @@ def circuit(public: PublicModel, layer: int, tokens: int) -> _core.Circuit:
 
 
 def circuits_digest(public: PublicModel) -> bytes:
-    """Covers the circuits of all layers over one token, and those around them."""
+    """Covers the circuits of all layers over one token, and those around them.
+
+    Of a mixture also those that say which experts ran, the first ones.
+    """
     import hashlib
 
+    numbers, routed = range(public.num_layers), public.routed
     around = [circuit.digest for circuit in _around(public)]
-    layers = [circuit(public, layer, 1).digest for layer in range(public.num_layers)]
+    layers = [circuit(public, layer, 1).digest for layer in numbers]
+    if routed is not None:
+        ids = np.arange(routed[1], dtype=np.int64).reshape(1, -1)
+        layers += [_decoded(circuit_bytes(public, layer, 1, ids)).digest for layer in numbers]
     return hashlib.sha256(b"".join([*layers, *around])).digest()
 
 

@@ -8,36 +8,11 @@
 #include "check.h"
 #include "code/ntt.h"
 #include "code/reed_solomon.h"
+#include "field_samples.h"
 #include "paths.h"
 
 namespace assay {
 namespace {
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {  // splitmix64
-    uint64_t z = state_ += 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-  }
-  // One in four is a value near a carry or a reduction.
-  F field() {
-    static constexpr uint64_t edges[] = {
-        0, 1, kModulus - 1, kModulus - 2, kEpsilon, kEpsilon + 1, kModulus - kEpsilon};
-    const uint64_t x = next();
-    return x % 4 == 0 ? F(edges[(x >> 8) % std::size(edges)]) : F::from_u64(next());
-  }
-  std::vector<F> fields(size_t n) {
-    std::vector<F> r(n);
-    for (F& x : r) x = field();
-    return r;
-  }
-
- private:
-  uint64_t state_;
-};
 
 F horner(const std::vector<F>& coeffs, F x) {
   F r;

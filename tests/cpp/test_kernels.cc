@@ -7,26 +7,16 @@
 
 #include "backend/kernels.h"
 #include "check.h"
+#include "field_samples.h"
 #include "paths.h"
 
 namespace assay {
 namespace {
 
-class Random {
+// Values of every kind that kernels take.
+class Draws : public Random {
  public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {  // splitmix64
-    uint64_t z = state_ += 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-  }
-  F field() {
-    static constexpr uint64_t edges[] = {
-        0, 1, kModulus - 1, kModulus - 2, kEpsilon, kEpsilon + 1, kModulus - kEpsilon};
-    const uint64_t x = next();
-    return x % 4 == 0 ? F(edges[(x >> 8) % std::size(edges)]) : F::from_u64(next());
-  }
+  using Random::Random;
   template <int D>
   std::vector<Ext<D>> exts(size_t n) {
     std::vector<Ext<D>> r(n);
@@ -54,9 +44,6 @@ class Random {
       sizeof(T) == 8 ? T(-((int64_t{1} << 62) - 1)) : std::numeric_limits<T>::min();
   template <class T>
   static constexpr T kShrink = sizeof(T) == 8 ? 4 : 1;
-
- private:
-  uint64_t state_;
 };
 
 // Owns planes, with a guard element after each that must stay as it is.
@@ -115,7 +102,7 @@ constexpr size_t kEvenSizes[] = {0,  2,  4,   6,   8,   10,  14,  16,   18,   30
                                  32, 34, 126, 128, 130, 512, 514, 1022, 1024, 1026};
 
 template <int D, class T>
-void check_accumulate_rows(Random& random, size_t rows, size_t cols) {
+void check_accumulate_rows(Draws& random, size_t rows, size_t cols) {
   const size_t stride = cols + 3;
   const std::vector<T> cells = random.cells<T>(rows * stride);
   const std::vector<Ext<D>> coef = random.exts<D>(rows);
@@ -132,7 +119,7 @@ void check_accumulate_rows(Random& random, size_t rows, size_t cols) {
 }
 
 TEST(accumulate_rows_is_the_sum) {
-  Random random(1);
+  Draws random(1);
   for_types([&]<int D, class T>() {
     for (const size_t cols : kSizes) {
       for (const size_t rows : {0, 1, 2, 7, 8, 9, 33}) check_accumulate_rows<D, T>(random, rows, cols);
@@ -172,14 +159,14 @@ TEST(small_integer_kernels_at_their_bounds) {
     for (const uint64_t limb :
          {kModulus - 1, kEpsilon, uint64_t{0x7FFFFFFF80000000}, uint64_t{0x7FFFFFFF7FFFFFFF},
           uint64_t{0x8000000080000000}, uint64_t{0x7FFFF7FFFFDFFFFF}}) {
-      check_extremes<D, T>(F(limb), Random::kLargest<T>);
-      check_extremes<D, T>(F(limb), Random::kSmallest<T>);
+      check_extremes<D, T>(F(limb), Draws::kLargest<T>);
+      check_extremes<D, T>(F(limb), Draws::kSmallest<T>);
     }
   });
 }
 
 template <int D, class T>
-void check_dot_blocks(Random& random, size_t blocks, size_t block_len) {
+void check_dot_blocks(Draws& random, size_t blocks, size_t block_len) {
   const std::vector<T> cells = random.cells<T>(blocks * block_len);
   const std::vector<Ext<D>> weights = random.exts<D>(block_len);
   std::vector<Ext<D>> want(blocks);
@@ -194,7 +181,7 @@ void check_dot_blocks(Random& random, size_t blocks, size_t block_len) {
 }
 
 TEST(dot_blocks_is_the_sum) {
-  Random random(2);
+  Draws random(2);
   for_types([&]<int D, class T>() {
     for (const size_t block_len : kSizes) {
       for (const size_t blocks : {0, 1, 2, 5}) check_dot_blocks<D, T>(random, blocks, block_len);
@@ -204,7 +191,7 @@ TEST(dot_blocks_is_the_sum) {
 }
 
 template <int D, class T>
-void check_accumulate_blocks(Random& random, size_t count, size_t block_len) {
+void check_accumulate_blocks(Draws& random, size_t count, size_t block_len) {
   constexpr size_t kBlocks = 11;
   const std::vector<T> cells = random.cells<T>(kBlocks * block_len);
   const std::vector<Ext<D>> coef = random.exts<D>(count);
@@ -223,7 +210,7 @@ void check_accumulate_blocks(Random& random, size_t count, size_t block_len) {
 }
 
 TEST(accumulate_blocks_is_the_sum) {
-  Random random(3);
+  Draws random(3);
   for_types([&]<int D, class T>() {
     for (const size_t block_len : kSizes) {
       for (const size_t count : {0, 1, 8, 13}) check_accumulate_blocks<D, T>(random, count, block_len);
@@ -233,7 +220,7 @@ TEST(accumulate_blocks_is_the_sum) {
 }
 
 TEST(eq_table_is_the_product) {
-  Random random(4);
+  Draws random(4);
   for_degrees([&]<int D>() {
     for (size_t n = 0; n <= 9; ++n) {
       const std::vector<Ext<D>> point = random.exts<D>(n);
@@ -257,7 +244,7 @@ TEST(eq_table_is_the_product) {
 }
 
 TEST(inner_product_is_the_sum) {
-  Random random(5);
+  Draws random(5);
   for_degrees([&]<int D>() {
     for (const size_t n : kSizes) {
       const std::vector<Ext<D>> a = random.exts<D>(n), b = random.exts<D>(n);
@@ -269,7 +256,7 @@ TEST(inner_product_is_the_sum) {
 }
 
 TEST(add_multiple_is_the_sum) {
-  Random random(13);
+  Draws random(13);
   for_degrees([&]<int D>() {
     for (const size_t n : kSizes) {
       std::vector<F> values(n);
@@ -311,14 +298,14 @@ void check_fraction_layer(const std::vector<Ext<D>>& p, const std::vector<Ext<D>
 }
 
 TEST(fraction_layer_adds_fractions) {
-  Random random(6);
+  Draws random(6);
   for_degrees([&]<int D>() {
     for (const size_t n : kEvenSizes) check_fraction_layer<D>(random.exts<D>(n), random.exts<D>(n));
   });
 }
 
 TEST(fold_binds_the_lowest_variable) {
-  Random random(7);
+  Draws random(7);
   for_degrees([&]<int D>() {
     for (const size_t n : kEvenSizes) {
       const std::vector<Ext<D>> a = random.exts<D>(n);
@@ -349,7 +336,7 @@ Ext<D> line(const std::vector<Ext<D>>& a, size_t i, F x) {
 }
 
 template <int D>
-void check_fraction_round(Random& random, size_t n) {
+void check_fraction_round(Draws& random, size_t n) {
   const std::vector<Ext<D>> pa = random.exts<D>(n), pb = random.exts<D>(n), qa = random.exts<D>(n),
                             qb = random.exts<D>(n), eq = random.exts<D>(n / 2);
   const Ext<D> lambda = random.exts<D>(1)[0];
@@ -378,7 +365,7 @@ void check_fraction_round(Random& random, size_t n) {
 }
 
 TEST(fraction_round_gives_the_ends) {
-  Random random(8);
+  Draws random(8);
   for_degrees([&]<int D>() {
     for (const size_t n : kEvenSizes) check_fraction_round<D>(random, n);
   });
@@ -416,7 +403,7 @@ T line_at(const std::vector<T>& a, size_t i, Node node) {
 }
 
 template <int D>
-void check_products(Random& random, size_t n) {
+void check_products(Draws& random, size_t n) {
   const std::vector<Ext<D>> a = random.exts<D>(n), b = random.exts<D>(n);
   std::vector<F> x(n), y(n), product(n), base_sum(n);
   std::vector<Ext<D>> ext_product(n), ext_sum(n);
@@ -463,7 +450,7 @@ void check_products(Random& random, size_t n) {
 }
 
 template <int D>
-void check_lines(Random& random, size_t n) {
+void check_lines(Draws& random, size_t n) {
   const std::vector<Ext<D>> a = random.exts<D>(n);
   const Ext<D> r = random.exts<D>(1)[0];
   std::vector<F> x(n);
@@ -493,7 +480,7 @@ void check_lines(Random& random, size_t n) {
 }
 
 TEST(products_and_lines_of_vectors) {
-  Random random(9);
+  Draws random(9);
   for_degrees([&]<int D>() {
     for (const size_t n : kSizes) check_products<D>(random, n);
     for (const size_t n : kEvenSizes) check_lines<D>(random, n);

@@ -22,7 +22,7 @@ from tiny_model import SMALL_CODE, proven
 from assay import framing
 from assay.audit import Challenge, challenge, merkle
 from assay.audit.header import RecordHeader
-from assay.audit.routing import routing_root
+from assay.audit.routing import require_log, routing_root
 from assay.cli import main
 from assay.cost.size import body_parts
 from assay.cost.statement import Asked, Model
@@ -37,6 +37,7 @@ from assay.prove.record import Recording, load_recording, record, record_tokens
 from assay.prove.register import register
 from assay.prove.routing import Routing
 from assay.reference import verify as verify_by_reference
+from assay.reference.disclosed import require_log as require_log_by_reference
 from assay.segments import circuit
 from assay.statement import build_statement
 from assay.trace import Ledger
@@ -377,6 +378,12 @@ def npy(values: Any) -> bytes:
     return out.getvalue()
 
 
+def hostile(head: str) -> bytes:
+    """With any text as its head."""
+    text = head.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64)
+
+
 GOOD = np.broadcast_to(np.arange(CHOSEN), (LAYERS, len(TOKENS), CHOSEN))
 
 
@@ -390,6 +397,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "no .npy file"),
     "cut": (npy(GOOD)[:-3], "no .npy file"),
     "pickled": (npy(np.array([{}], dtype=object)), "no .npy file"),
+    "a head that is none": (hostile("("), "no .npy file"),
+    "no shape": (hostile("{'descr': '<i4', 'fortran_order': False, 'shape': (True, 1, 1)}"), "no .npy file"),
+    "no key": (hostile("{[]: 1}"), "no .npy file"),
+    "indented": (hostile("  {\n 'descr'"), "no .npy file"),
     "floats": (npy(GOOD.astype(np.float64)), "integers"),
     "bools": (npy(GOOD.astype(bool)), "integers"),
     "flat": (npy(GOOD[0]), "integers [layers, tokens, experts]"),
@@ -511,21 +522,22 @@ def said(mixture: Mixture, public: Public, scope: str) -> Any:
 
 @pytest.mark.parametrize("check", VERIFIERS)
 @pytest.mark.parametrize("scope", ["layers", "forward"])
-def test_the_experts_that_a_verifier_expects(
+def test_a_file_that_is_not_the_public_log(
     mixture: Mixture, public: Public, scope: str, check: Callable[..., Any]
 ) -> None:
-    """In any order of a token's; others, or a record that does not say, are rejected at that check."""
+    """Not of the layers that are proven, nor of the others; and a record that has none."""
     how = {"public": mixture.model.public.encoded, "challenge": public.challenges[scope]}
     ids = routed(public.recording)
     check(public.proofs[scope], **how, routing=ids)
-    check(public.proofs[scope], **how, routing=ids[:, :, ::-1].tolist())
-    other = ids.copy()
-    other[1, 2, 0] = next(e for e in range(EXPERTS) if e not in ids[1, 2])
-    for wrong in (other, ids[:1], ids[:, :-1], ids[:, :, :1]):
+    check(public.proofs[scope], **how, routing=ids.tolist())
+    wrong = [ids[:1], ids[:, :-1], ids[:, :, :1], ids[:, :, ::-1], np.concatenate([ids, ids[:1]])]
+    for layer, more in ((0, 1), (1, 1), (0, 1 << 16)):
+        wrong.append(ids.copy())
+        wrong[-1][layer, 2, 0] += more
+    for given in wrong:
         with pytest.raises(VerificationError) as caught:
-            check(public.proofs[scope], **how, routing=wrong)
+            check(public.proofs[scope], **how, routing=given)
         assert caught.value.code == "statement.experts"
-        assert str(caught.value.segment).startswith("layer")
     with pytest.raises(RequestError) as bad:
         check(public.proofs[scope], **how, routing=[0.5])
     assert bad.value.code == "bad-routing"
@@ -533,7 +545,31 @@ def test_the_experts_that_a_verifier_expects(
     proof = proven(mixture.model, mixture.own, hidden).data
     with pytest.raises(VerificationError) as caught:
         check(proof, public=how["public"], challenge=hidden, routing=own_routing(mixture))
-    assert (caught.value.code, caught.value.segment) == ("statement.experts", "layer 1")
+    assert caught.value.code == "statement.experts"
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_both_verifiers_hash_the_same_log(mixture: Mixture, count: int) -> None:
+    ids = np.random.default_rng(count).integers(0, 1 << 16, (count, 3, 2))
+    header = replace(mixture.own.header, num_layers=count)
+    header = replace(header, routing=routing_root(header.request, ids))
+    require_log(ids, header)
+    require_log_by_reference(ids, header)
+
+
+def test_two_members_about_one_record(mixture: Mixture, public: Public) -> None:
+    """Layers and a forward pass, or two forward passes, each reading the same experts."""
+    recording, asked = public.recording, public.challenges
+    other = challenge(recording.header, scope="forward", positions=[0])
+    for challenges in ([asked["layers"], asked["forward"]], [asked["forward"], other]):
+        pairs = [(recording, one) for one in challenges]
+        proof = prove_batch(mixture.model, pairs, account=Transient(1 << 20)).data
+        how = {"public": mixture.model.public.encoded, "challenge": challenges}
+        for check in VERIFIERS:
+            check(proof, **how, routing=routed(recording))
+            with pytest.raises(VerificationError) as caught:
+                check(proof, **{**how, "challenge": challenges[::-1]})
+            assert caught.value.code.startswith("statement.")
 
 
 @pytest.mark.parametrize("check", VERIFIERS)
@@ -624,10 +660,15 @@ def test_a_log_of_other_experts_than_ran(mixture: Mixture) -> None:
 
 
 def test_a_public_log_is_written_before_the_head(mixture: Mixture, tmp_path: Path) -> None:
-    """What a run that was cut off has left is replaced, whatever it was."""
+    """What a run that was cut off has left is replaced; a file that lies there alone is somebody's."""
     model, req = mixture.model, tmp_path / "REQ"
     req.mkdir()
     (req / "routing.npy").write_bytes(b"cut off")
+    with pytest.raises(RequestError) as caught:
+        record(model, req, tokens=TOKENS)
+    assert caught.value.code == "request-exists"
+    assert (req / "routing.npy").read_bytes() == b"cut off"
+    (req / "private").mkdir()
     record(model, req, tokens=TOKENS)
     assert not (req / "routing.npy").exists()
     with pytest.raises(RequestError) as caught:

@@ -9,9 +9,10 @@ a proof opens the entries of its layers, and is about these experts:
 from __future__ import annotations
 
 import io
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,25 @@ import numpy.typing as npt
 from assay import framing
 from assay.audit import merkle
 from assay.circuits.moe import Ids
-from assay.errors import RequestError
+from assay.errors import RequestError, VerificationError
 from assay.framing import FormatError
+
+if TYPE_CHECKING:
+    from assay.audit.header import RecordHeader
 
 CAP = 256 << 20
 """Bytes of a file of ids."""
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    EOFError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+"""What numpy raises of a head that is none: it reads it as Python."""
 _FIELDS: framing.Kinds = {"ids": bytes, "path": list}
 _DEEPEST = 12  # of a tree over the layers of a record
 
@@ -99,7 +114,7 @@ def read_routing(raw: bytes, where: str) -> npt.NDArray[np.int32]:
     """Ids [layers, T, K] of a .npy file; raises `RequestError`."""
     try:
         found = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-    except (ValueError, OverflowError, MemoryError, EOFError) as error:
+    except _UNREADABLE as error:
         raise unfit_routing(f"{where} is no .npy file of numbers: {error}") from error
     return routing_table(found)
 
@@ -119,9 +134,13 @@ def routing_table(ids: Any) -> npt.NDArray[np.int32]:
     return numbers.astype("<i4")
 
 
-def same_experts(ids: Ids, expected: npt.NDArray[Any]) -> bool:
-    """Whether every token has those experts [T, K], in any order."""
-    return ids.shape == expected.shape and bool((np.sort(ids, axis=1) == np.sort(expected, axis=1)).all())
+def require_log(ids: npt.NDArray[Any], record: RecordHeader) -> None:
+    """Raises `VerificationError` unless a record has a public log, and ids [layers, T, K] are it."""
+    if record.routing is None:
+        raise VerificationError("statement.experts", "the record does not say which experts ran")
+    fits = ids.max() < 1 << 16  # what an entry of a log has room for
+    if not fits or len(ids) != record.num_layers or routing_root(record.request, ids) != record.routing:
+        raise VerificationError("statement.experts", "these are not the experts that the record has logged")
 
 
 def unfit_routing(message: str, hint: str | None = None) -> RequestError:

@@ -322,7 +322,7 @@ def verify(
         Optional[Path],  # noqa: UP045
         typer.Option(
             metavar="FILE",
-            help="Reject a proof unless it says that these experts ran: ids [layers, tokens, K] as .npy.",
+            help="Reject a proof unless this is its record's public log of experts (REQ/routing.npy).",
         ),
     ] = None,
     public_hash: PublicHash = None,

@@ -91,11 +91,14 @@ class RequestFolder:
     path: Path
 
     def is_free(self) -> bool:
-        """Whether nothing is there, or what is written before the head: no challenge is bound to that."""
+        """Whether nothing is there, or what a record that was cut off left: no challenge is bound to that."""
         if not self.path.exists():
             return True
-        before = (self.private, self.public_routing)
-        return self.path.is_dir() and all(entry in before for entry in self.path.iterdir())
+        if not self.path.is_dir():
+            return False
+        found = set(self.path.iterdir())
+        left = self.private in found and (self.public_routing not in found or self.public_routing.is_file())
+        return not found or (left and found <= {self.private, self.public_routing})
 
     @property
     def header(self) -> Path:

@@ -14,8 +14,11 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+import numpy.typing as npt
+
 from assay import framing
 from assay.audit.challenge import FORWARD, LAYERS, Challenge
+from assay.audit.header import RecordHeader
 from assay.audit.log import LogEntry, LogHead, OpenedEntry
 from assay.audit.routing import OpenedRouting
 from assay.disclosure import Disclosure
@@ -74,12 +77,12 @@ def require_experts(found: Sequence[OpenedRouting], asked: Challenge, routed: tu
         leaf = sha256(LEAF + framing.encode([record.request, layer, opened.ids]))
         same = root_above(leaf, layer, record.num_layers, opened.path) == record.routing
         require(same, "statement.experts", Where(), f"the experts of layer {layer} are others in the log")
-        ids = [expert for (expert,) in struct.iter_unpack("<H", opened.ids[: len(opened.ids) & -2])]
+        impossible = f"the experts of layer {layer} are impossible"
+        require(len(opened.ids) == 2 * record.tokens * chosen, "statement.experts", Where(), impossible)
+        ids = [expert for (expert,) in struct.iter_unpack("<H", opened.ids)]
         tokens = [ids[at : at + chosen] for at in range(0, len(ids), chosen)]
-        possible = len(opened.ids) == 2 * record.tokens * chosen and all(
-            len(set(own)) == chosen and max(own) < experts for own in tokens
-        )
-        require(possible, "statement.experts", Where(), f"the experts of layer {layer} are impossible")
+        possible = all(len(set(own)) == chosen and max(own) < experts for own in tokens)
+        require(possible, "statement.experts", Where(), impossible)
 
 
 def require_opened(opened: Disclosure, asked: Challenge, vocabulary: int) -> None:
@@ -120,6 +123,21 @@ def _require_entry(
         Where(),
         f"the log at position {position} has impossible ids or logits",
     )
+
+
+def require_log(ids: npt.NDArray[Any], record: RecordHeader) -> None:
+    """A record has a public log of experts, and it is this, [layers, T, K]."""
+    logged = record.routing is not None
+    require(logged, "statement.experts", Where(), "the record does not say which experts ran")
+    nodes = []
+    for layer, own in enumerate(ids.reshape(len(ids), -1).tolist()):
+        packed = b"".join(struct.pack("<H", expert) for expert in own if expert < 1 << 16)
+        nodes.append(sha256(LEAF + framing.encode([record.request, layer, packed])))
+    while len(nodes) > 1:
+        pairs = [nodes[at : at + 2] for at in range(0, len(nodes), 2)]
+        nodes = [sha256(NODE + b"".join(pair)) if len(pair) == 2 else pair[0] for pair in pairs]
+    same = len(ids) == record.num_layers and ids.max() < 1 << 16 and nodes == [record.routing]
+    require(same, "statement.experts", Where(), "these are not the experts that the record has logged")
 
 
 def leaf_bytes(entry: LogEntry, request: bytes, position: int) -> bytes:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from assay import framing
@@ -26,7 +25,7 @@ from assay.policy import routing_limit
 from assay.proof import FILE_CAP, ProofFile
 from assay.public import PublicModel
 from assay.reference.circuit import Circuit, decode
-from assay.reference.disclosed import opened_by
+from assay.reference.disclosed import opened_by, require_log
 from assay.reference.statement import LongLived, MalformedError, Segment, Statement
 from assay.reference.transcript import Where, require
 from assay.reference.verifier import Accepted, verify_body
@@ -105,7 +104,8 @@ def verify(
     if most is not None:
         _require_routing(routed, most)
     if experts is not None:
-        _require_experts(batch, experts)
+        for one in asked:
+            require_log(experts, one.record)
     return Verified(fields, body, routed)
 
 
@@ -145,16 +145,6 @@ def _require_routing(routing: Sequence[Routed], most: Fraction) -> None:
         require(
             layer.distance <= most, "statement.routing", where, "the experts are further from the router's"
         )
-
-
-def _require_experts(batch: Sequence[Member], expected: npt.NDArray[np.int32]) -> None:
-    for member, segment in ((m, s) for m in batch for s in m.segments if s.layer is not None):
-        where, layer = Where(member.name(segment)), segment.layer[0] if segment.layer else 0
-        found = None if segment.routing is None else segment.routing.tolist()
-        require(found is not None, "statement.experts", where, "it is not said which experts ran")
-        given = expected[layer].tolist() if layer < len(expected) else []
-        same = list(map(sorted, found or [])) == list(map(sorted, given))
-        require(same, "statement.experts", where, "the experts are others than those given")
 
 
 # ---- the fields ----

@@ -4,8 +4,8 @@
                its length (u64)
     circuits = for each segment: length(u64) circuit
 
-The client writes it from its own public file and challenges; of a forward pass also from what its proof opens
-of the record, checked against the challenge. head is what the proof file's head has to be,
+The client writes it from its own public file and challenges, and from what a proof opens of the record, if it
+does, checked against the challenge. head is what the proof file's head has to be,
 instance what the transcript absorbs first; a proof about anything else is rejected. Nothing here reads such a
 file: the program does (`csrc/system/files.h`).
 """

@@ -9,12 +9,11 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from assay import _core
 from assay.audit.challenge import Challenge
-from assay.audit.routing import routing_table, same_experts
+from assay.audit.routing import require_log, routing_table
 from assay.errors import ChallengeError, PublicFileError, RequestError, VerificationError
 from assay.policy import routing_limit
 from assay.proof import FILE_CAP, ProofFile
@@ -61,12 +60,12 @@ def verify(
     With `require_served` every statement has to say how far served logits are from the exact model's. With
     `max_routing_distance` no layer's choice of experts may be further from its router's own, in units of the
     router's logits, summed over the tokens; 0 is the router's own choice. A layer without experts has none.
-    With a `routing`, ids [layers, T, K], the proof has to say which experts ran, and they have to be these,
-    those of a token in any order.
+    With a `routing`, ids [layers, T, K], these have to be the public log of every record, of which the proof
+    then says that they ran.
 
     With a `pin` (a file, see `assay.verify.pin`) the public file must be of the pinned chain, and the file is
-    brought up to the highest counter of an accepted proof. A proof that does not hide is rejected unless
-    `insecure_no_hiding` permits it.
+    brought up to the highest counter of a proof that holds, also of one that says less than was required. A
+    proof that does not hide is rejected unless `insecure_no_hiding` permits it.
     """
     model = (
         public
@@ -89,6 +88,8 @@ def verify(
     except _core.Rejected as error:
         raise rejected(*error.args) from error
     found = _verified(statement, model, result, compared=not any_statement, size=len(data))
+    if pinned is not None:
+        found = replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
     if tokens is not None:
         _require_tokens(found, tuple(tokens))
     if require_served:
@@ -96,10 +97,9 @@ def verify(
     if most is not None:
         _require_routing(found, most)
     if experts is not None:
-        _require_experts(statement, experts)
-    if pinned is None:
-        return found
-    return replace(found, ledger_went_back=pinned.note(found.counter, hashlib.sha256(data).digest()))
+        for member in statement.members:
+            require_log(experts, member.challenge.record)
+    return found
 
 
 def _challenges(given: Asked | Sequence[Asked] | None, any_statement: bool) -> list[Challenge] | None:
@@ -198,22 +198,6 @@ def _require_routing(found: Verified, most: Fraction) -> None:
                         f"the routing distance is {distance.logits:.6g}, more than {float(most):.6g}",
                         segment=prefix + name,
                     )
-
-
-def _require_experts(statement: Statement, expected: npt.NDArray[np.int32]) -> None:
-    """Every layer that is proven says which experts ran, and these are they."""
-    for member in statement.members:
-        for segment in member.segments:
-            if segment.layer is None:
-                continue
-            layer, _ = segment.layer
-            if segment.routing is None:
-                message = "it is not said which experts ran"
-            elif layer < len(expected) and same_experts(segment.routing, expected[layer]):
-                continue
-            else:
-                message = "the experts are others than those given"
-            raise VerificationError("statement.experts", message, segment=member.name(segment))
 
 
 def _routing_distances(statement: AnyStatement) -> Mapping[str, RoutingDistance]:
