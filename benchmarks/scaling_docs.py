@@ -210,12 +210,12 @@ def gemma() -> str:
         return f"{of['recording, time'].value + of['proving, time'].value:.1f} s"
 
     rows = (
-        ("recording and proving, `recompute`", seconds(recompute), "15.3 s"),
-        ("the same, `stored`", seconds(stored), "11.2 s"),
+        ("recording and proving, `recompute`", seconds(recompute), "14.3 s"),
+        ("the same, `stored`", seconds(stored), "11.8 s"),
         ("verifying, one core", f"{recompute['verifying'].value:.2f} s", "0.40 s"),
         ("anonymous memory", amount(recompute["memory, proving"].value), "1.77 GB"),
         ("proof", amount(recompute["proof"].value), "10.6 MB"),
-        ("registering (measured: with calibration)", _duration(recompute["registering, time"].value), "37 s"),
+        ("registering (measured: with calibration)", _duration(recompute["registering, time"].value), "34 s"),
         ("disk, `recompute` / `stored`", f"{_disk(recompute)} / {_disk(stored)}", "0.94 GB / 9.6 GB"),
     )
     return _table(("", "predicted", "measured"), rows)
