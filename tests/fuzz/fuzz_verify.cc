@@ -4,7 +4,7 @@
 //   - it accepts a proof only if the bytes are those of an honest one
 //
 // Two statements are proven four times over, with E of both degrees, hiding and not: a recorded segment alone,
-// and a batch of it and of two forward passes that nobody recorded.
+// and a batch of it and of two forward passes, one that nobody recorded and one of which the hint is recorded.
 // Mode "shipped" calls verify_body. The others run its checks through a ProbeChannel: "tolerant" goes on
 // after a failed check, "repaired" takes the opened columns for those under the roots. There, what a proof
 // says (its messages and the opened symbols) decides, as salts and siblings may then be anything.
@@ -76,7 +76,7 @@ class Target {
   }
 
  private:
-  // The segments after the first one become those of members that have no record.
+  // The segments after the first one become those of members that have no record but, in the end, of the hint.
   void add_passes() {
     Statement& s = setup_.statement;
     s.segments.resize(1);
@@ -85,6 +85,18 @@ class Target {
       for (size_t k = 1; k < setup_.circuits.size(); ++k)
         s.segments.push_back({std::to_string(m) + "." + std::to_string(k), setup_.circuits[k], m});
     }
+    hint_ = hint(kPasses);
+    PartCells part{1, {{0, hint_.shape().blocks(), hint_.type(), hint_.data()}}};
+    hints_.emplace("hints", kCode, std::vector<PartCells>{std::move(part)}, PrgKey{});
+    hints_->commit(ReedSolomon(kCode.message(), kCode.log_coset, kCode.cosets));
+    s.members.back().boundaries = LongLived{
+        "hints", hints_->root(), {1}, {{"hint", 0, 0, hint_.shape().rows, hint_.shape().cols, hint_.type()}}, true};
+  }
+
+  static TensorData hint(size_t member) {
+    TensorData out(CellType::kInt32, test::full(1, 2));
+    for (uint32_t j = 0; j < 2; ++j) out.set(0, j, static_cast<int64_t>(member + j) - 1);
+    return out;
   }
 
   void cheat(const std::vector<Cheat>& cheats) {
@@ -100,13 +112,12 @@ class Target {
   Bytes prove(uint8_t seed_byte, ProveOptions options) const {
     PrgKey seed{};
     seed[0] = seed_byte;
-    for (size_t m = 1; m < setup_.statement.members.size(); ++m) {
+    for (size_t m = 1; m + 1 < setup_.statement.members.size(); ++m) {
       options.advice.resize(m + 1);
-      TensorData hint(CellType::kInt32, test::full(1, 2));
-      for (uint32_t j = 0; j < 2; ++j) hint.set(0, j, static_cast<int64_t>(m + j) - 1);
-      options.advice[m].emplace("hint", std::move(hint));
+      options.advice[m].emplace("hint", hint(m));
     }
-    const ProverCommitment* const recorded[] = {setup_.boundaries.prover.get()};
+    std::vector<const ProverCommitment*> recorded{setup_.boundaries.prover.get()};
+    if (hints_) recorded.push_back(&*hints_);
     return prove_body(*plan_, *setup_.weights.prover, recorded, seed, options).body;
   }
 
@@ -151,6 +162,8 @@ class Target {
   }
 
   test::Setup setup_;
+  TensorData hint_;  // of the last member, and its commitment
+  std::optional<ProverCommitment> hints_;
   std::optional<Plan> plan_;
   Proofs proofs_;
   std::vector<Probe> honest_;
