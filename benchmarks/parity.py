@@ -48,6 +48,18 @@ _SMALL: dict[str, Any] = {
 }
 RANDOM: dict[str, dict[str, Any]] = {
     "gpt2": SHAPES["gpt2"],
+    "llama3": {
+        **_SMALL,
+        "model_type": "llama",
+        "rope_theta": 5e5,
+        "rope_scaling": {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    },
     "mistral": {**_SMALL, "model_type": "mistral", "sliding_window": 32},
     "mixtral": SHAPES["mixtral-tiny"],
     "olmo2": {**_SMALL, "model_type": "olmo2"},

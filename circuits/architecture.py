@@ -16,6 +16,8 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+from assay.circuits.fixed_point import Stretch
+
 from assay.errors import ModelError
 
 LARGEST_DIMENSION = 1 << 24
@@ -52,8 +54,8 @@ class Operations(Protocol[V]):
         """[T, count n] seen as [T count, n]."""
         ...
 
-    def rope(self, name: str, x: V, theta: float) -> V:
-        """Rotary embedding of [T heads, n], element i paired with element i + n/2."""
+    def rope(self, name: str, x: V, theta: float, stretch: Stretch | None = None) -> V:
+        """Rotary embedding of [T heads, n], element i paired with i + n/2; slow turns may be slower."""
         ...
 
     def attention(

@@ -10,6 +10,7 @@ from assay.circuits.bert import Bert
 from assay.circuits.gemma3 import Gemma3
 from assay.circuits.gpt2 import GPT2
 from assay.circuits.llama import Llama
+from assay.circuits.llama3 import Llama3
 from assay.circuits.mistral import Mistral
 from assay.circuits.mixtral import Mixtral
 from assay.circuits.olmo2 import Olmo2
@@ -22,7 +23,8 @@ from assay.errors import ModelError
 Configured: TypeAlias = Architecture | Mapping[str, Any]
 
 ARCHITECTURES: Mapping[str, type[Architecture]] = {
-    kind.covers: kind for kind in (Bert, Gemma3, GPT2, Llama, Mistral, Mixtral, Olmo2, Qwen2, Qwen3, Qwen3Moe)
+    kind.covers: kind
+    for kind in (Bert, Gemma3, GPT2, Llama, Llama3, Mistral, Mixtral, Olmo2, Qwen2, Qwen3, Qwen3Moe)
 }
 
 

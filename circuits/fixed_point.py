@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
@@ -254,9 +255,34 @@ def _exact_soft_cap(t: int, scale: Fraction) -> int:
     return _round_off(_fixed(value), 0)
 
 
-def rotary(positions: int, head_dim: int, theta: float, bits: int) -> tuple[IntArray, IntArray]:
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """How Llama 3.1 slows down rotations that take long, for contexts beyond the `original` positions.
+
+    One that turns less than `low` times over these is `factor` times as slow, one that turns more than
+    `high` times is as it was, and between the two its speed is interpolated by its number of turns.
+    """
+
+    factor: float
+    low: float
+    high: float
+    original: int
+
+    def __call__(self, angle: int) -> int:
+        """An angle for each position, times 2^128."""
+        with localcontext(_context()):
+            own = Decimal(angle) / (1 << _PRECISION)
+            slow = own / Decimal(self.factor)
+            low, high = Decimal(self.low), Decimal(self.high)
+            share = (own * self.original / (2 * _PI) - low) / (high - low)
+            return _fixed(slow + (own - slow) * max(Decimal(0), min(Decimal(1), share)))
+
+
+def rotary(
+    positions: int, head_dim: int, theta: float, bits: int, stretch: Stretch | None = None
+) -> tuple[IntArray, IntArray]:
     """cos and sin of position * theta^(-2k / head_dim), [positions, head_dim / 2], `bits` fraction bits."""
-    turns = [_squares(turn, positions) for turn in _first_turns(head_dim, theta)]
+    turns = [_squares(turn, positions) for turn in _first_turns(head_dim, theta, stretch)]
     levels = [np.array([_binary64(s) for s in level]) for level in zip(*turns, strict=True)]
     values = _powers(levels, positions) * (1 << bits)
 
@@ -268,13 +294,14 @@ def rotary(positions: int, head_dim: int, theta: float, bits: int) -> tuple[IntA
 
 
 @lru_cache(maxsize=16)
-def _first_turns(head_dim: int, theta: float) -> tuple[Fixed, ...]:
-    """(cos, sin) of theta^(-2k / head_dim)."""
+def _first_turns(head_dim: int, theta: float, stretch: Stretch | None) -> tuple[Fixed, ...]:
+    """(cos, sin) of theta^(-2k / head_dim), or of what is made of it."""
     half = head_dim // 2
     with localcontext(_context()):
         ratio = _fixed((-Decimal(theta).ln() * 2 / head_dim).exp())
     squares = _squares((ratio, 0), half)
-    return tuple(_cos_sin(_power(squares, k)[0]) for k in range(half))
+    first = [_power(squares, k)[0] for k in range(half)]
+    return tuple(_cos_sin(angle if stretch is None else stretch(angle)) for angle in first)
 
 
 def _cos_sin(angle: int) -> Fixed:

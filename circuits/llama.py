@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from assay.circuits.architecture import TURNED, VALUE, Attention, Operations, V
+from assay.circuits.fixed_point import Stretch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,12 @@ class Llama(Attention):
         x = m.heads(m.linear(f"{name}_proj", h, bias=self.biased), heads)
         if self.normed:
             x = m.rms_norm(f"{name}_norm", x, self.rms_norm_eps)
-        return m.rope(f"{name}_rope", x, self.rope_theta)
+        return m.rope(f"{name}_rope", x, self.rope_theta, self.stretch)
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """Of slow rotations; None: as they are."""
+        return None
 
     def feed_forward(self, m: Operations[V], x: V) -> V:
         """(LL.6-8)."""

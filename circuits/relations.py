@@ -18,7 +18,7 @@ from assay.circuits.activation import activated, activation
 from assay.circuits.architecture import NOTHING, VALUE
 from assay.circuits.attention import AttentionShape, attention, operand_bits
 from assay.circuits.bias import biased
-from assay.circuits.fixed_point import inverse_sqrt_times
+from assay.circuits.fixed_point import Stretch, inverse_sqrt_times
 from assay.circuits.gated_mlp import gated_product
 from assay.circuits.inverse_sqrt import ROOT_BITS
 from assay.circuits.limbs import WHOLE_BITS
@@ -209,11 +209,11 @@ class Relations:
         exact = self._read(x)
         return replace(exact, wire=self._by_head(exact.wire, count))
 
-    def rope(self, name: str, x: Value, theta: float) -> Value:
+    def rope(self, name: str, x: Value, theta: float, stretch: Stretch | None = None) -> Value:
         turned = self._turned(x, (1 << ANGLE_BITS) + 1)
         size = turned.wire.cols
-        if (size, theta) not in self._angles:
-            self._angles[size, theta] = angle_tables(self.b, self.tokens, size, theta)
+        if (size, theta) not in self._angles:  # a model stretches all its rotations, or none
+            self._angles[size, theta] = angle_tables(self.b, self.tokens, size, theta, stretch)
         heads = turned.wire.rows // self.tokens
         y = rope(self.b, name, turned.wire, self._angles[size, theta], heads=heads)
         return Exact(y, turned.fraction + ANGLE_BITS, name)

@@ -1,7 +1,8 @@
 """Rotary position embedding of queries and keys.
 
 Row (t, h) of x [T * heads, n] is a head's vector at position t; element j is paired with j xor n/2. With
-public tables C[t, j] = round(2^13 cos) and S[t, j] = -+round(2^13 sin), the sign minus for j < n/2:
+public tables C[t, j] = round(2^13 cos) and S[t, j] = -+round(2^13 sin), the sign minus for j < n/2, of
+t theta^(-2j / n) (in Llama 3.1 slower where that turns seldom, see `Stretch`):
 
     (ROPE.1)  y[(t,h), j] = x[(t,h), j] C[t, j] + x[(t,h), j ^ n/2] S[t, j]
 
@@ -19,7 +20,7 @@ from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
-from assay.circuits.fixed_point import rotary
+from assay.circuits.fixed_point import Stretch, rotary
 
 from assay.graph import Builder, Interval, PublicTable, Wire, term
 
@@ -28,19 +29,21 @@ ANGLE_BITS = 13
 
 @lru_cache(maxsize=4)
 def angles(
-    positions: int, head_dim: int, theta: float
+    positions: int, head_dim: int, theta: float, stretch: Stretch | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """C and S of (ROPE.1), [positions, head_dim]."""
-    cos, sin = rotary(positions, head_dim, theta, ANGLE_BITS)
+    cos, sin = rotary(positions, head_dim, theta, ANGLE_BITS, stretch)
     tables = np.hstack([cos, cos]), np.hstack([-sin, sin])
     for table in tables:
         table.setflags(write=False)  # shared
     return tables
 
 
-def angle_tables(b: Builder, positions: int, head_dim: int, theta: float) -> tuple[PublicTable, PublicTable]:
+def angle_tables(
+    b: Builder, positions: int, head_dim: int, theta: float, stretch: Stretch | None = None
+) -> tuple[PublicTable, PublicTable]:
     """C and S as public values of the circuit."""
-    cos, sin = angles(positions, head_dim, theta)
+    cos, sin = angles(positions, head_dim, theta, stretch)
     return b.public("rope.cos", cos), b.public("rope.sin", sin)
 
 

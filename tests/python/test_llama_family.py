@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from assay.circuits import layer as layers
 from assay.circuits.catalogue import config_of
+from assay.circuits.fixed_point import Stretch, rotary
 from test_exact_parity import exact_boundaries, relative_error
 from tiny_model import SMALL_CODE, proven
 
@@ -40,12 +42,20 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 256,
     "attn_implementation": "eager",
 }
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 3.0,
+    "original_max_position_embeddings": 64,
+}
 FAMILY: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {"head_dim": 32, "tie_word_embeddings": True}),
     "llama-untied": (
         "Llama",
         {"num_attention_heads": 9, "num_key_value_heads": 3, "tie_word_embeddings": False, "rope_theta": 5e5},
     ),
+    "llama3": ("Llama", {"head_dim": 32, "rope_scaling": LLAMA3, "rope_theta": 1e3}),
     "mistral": ("Mistral", {"sliding_window": 8, "head_dim": 32}),
     "qwen2": ("Qwen2", {"hidden_size": 192}),
     "olmo2": ("Olmo2", {"head_dim": 32, "tie_word_embeddings": False}),
@@ -173,7 +183,12 @@ def test_a_forward_pass_is_proven(tmp_path: Path, name: str) -> None:
     [
         ("llama", "hidden_act", "gelu", "silu"),
         ("llama", "attention_bias", True, "attention_bias"),
-        ("llama", "rope_scaling", {"rope_type": "llama3", "factor": 8.0}, "rope_scaling"),
+        ("llama", "rope_scaling", {"rope_type": "yarn", "factor": 8.0}, "rope_scaling"),
+        ("llama", "rope_scaling", {"rope_type": "llama3", "factor": 8.0}, "low_freq_factor"),
+        ("llama", "rope_scaling", {**LLAMA3, "attention_factor": 2.0}, "attention_factor"),
+        ("llama", "rope_scaling", {**LLAMA3, "factor": 0.5}, "0.5 times slower"),
+        ("llama", "rope_scaling", {**LLAMA3, "low_freq_factor": 3.0}, "between 3.0 and 3.0"),
+        ("mistral", "rope_scaling", LLAMA3, "rope_scaling"),
         ("llama", "num_experts", 8, "num_experts"),
         ("llama", "num_key_value_heads", 4, "multiple"),
         ("qwen2", "use_sliding_window", True, "use_sliding_window"),
@@ -191,6 +206,21 @@ def test_an_option_that_no_circuit_covers_is_named(
     with pytest.raises(ModelError) as caught:
         load(tmp_path)
     assert named in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_slow_rotations_are_stretched() -> None:
+    """As many as turn less than once or three times in 64 positions, and no others."""
+    stretch = Stretch(4.0, 1.0, 3.0, 64)
+    plain, slower = (rotary(40, 32, 1e3, 13, how) for how in (None, stretch))
+    for k in range(16):
+        speed = 1e3 ** (-2 * k / 32)
+        turns = 64 * speed / (2 * math.pi)
+        share = min(1.0, max(0.0, (turns - 1) / 2))
+        speed = speed * share + speed / 4 * (1 - share)
+        for tables, function in ((0, math.cos), (1, math.sin)):
+            expected = [2**13 * function(t * speed) for t in range(40)]
+            assert np.abs(slower[tables][:, k] - expected).max() < 0.5 + 1e-6
+        assert (slower[0][:, k] == plain[0][:, k]).all() == (turns >= 3)
 
 
 def test_sizes_that_real_models_have_make_circuits() -> None:
@@ -220,6 +250,9 @@ def test_sizes_that_real_models_have_make_circuits() -> None:
     [
         ("llama", {"rope_theta": 1e-8}),
         ("llama", {"head_dim": 2048}),
+        ("llama3", {"rope_low": 4.0}),
+        ("llama3", {"rope_factor": 0.25}),
+        ("llama3", {"rope_original": 0}),
         ("mixtral", {"num_experts": 1 << 13}),
         ("mixtral", {"num_experts": 512, "num_chosen": 129}),
         ("mixtral", {"num_chosen": 9}),
@@ -229,6 +262,8 @@ def test_sizes_that_a_verifier_could_not_build_are_refused(architecture: str, ch
     sizes = dict.fromkeys(("num_layers", "num_heads", "num_kv_heads", "head_dim", "max_position"), 8)
     sizes |= {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 64, "tied_embeddings": True}
     sizes |= {"rms_norm_eps": 1e-5, "rope_theta": 1e4, "architecture": architecture}
+    if architecture == "llama3":
+        sizes |= {"rope_factor": 8.0, "rope_low": 1.0, "rope_high": 4.0, "rope_original": 8192}
     if architecture == "mixtral":
         sizes |= {"num_experts": 8, "num_chosen": 2, "renormalised": True}
     assert config_of(sizes).hidden_size == 64

@@ -17,6 +17,7 @@ from assay.circuits.catalogue import not_covered
 from assay.circuits.gemma3 import ROPE_THETA_GLOBAL, ROPE_THETA_LOCAL, SLIDING_PATTERN, Gemma3
 from assay.circuits.gpt2 import GPT2
 from assay.circuits.llama import Llama
+from assay.circuits.llama3 import Llama3
 from assay.circuits.mistral import Mistral
 from assay.circuits.mixtral import Mixtral
 from assay.circuits.olmo2 import Olmo2
@@ -225,11 +226,38 @@ def _rope_theta(raw: Raw) -> float:
             raise ModelError(
                 "unsupported-config",
                 f"config.json: {key} {entry!r} is not covered",
-                hint="covered: rotary embedding without scaling (rope_type default)",
+                hint="covered: rotary embedding without scaling (rope_type default), of Llama also llama3",
             )
         if "rope_theta" in entry:
             return number(entry["rope_theta"], f"{key}.rope_theta")
     return number(raw.get("rope_theta", 10_000.0), "rope_theta")
+
+
+def _stretched(raw: Raw) -> Mapping[str, Any] | None:
+    """What config.json says of rotations of the kind llama3, if it has them."""
+    for key in ("rope_scaling", "rope_parameters"):
+        entry = raw.get(key)
+        if isinstance(entry, dict) and entry.get("rope_type", entry.get("type")) == "llama3":
+            return entry
+    return None
+
+
+def _llama3(raw: Raw) -> dict[str, Any]:
+    entry = _stretched(raw) or {}
+    named = {"rope_factor": "factor", "rope_low": "low_freq_factor", "rope_high": "high_freq_factor"}
+    original = "original_max_position_embeddings"
+    if unknown := set(entry) - {"rope_type", "type", "rope_theta", original, *named.values()}:
+        raise ModelError(
+            "unsupported-config", f"config.json: rope_scaling: {', '.join(sorted(unknown))} is not covered"
+        )
+    plain = {key: value for key, value in raw.items() if key not in ("rope_scaling", "rope_parameters")}
+    if "rope_theta" in entry:
+        plain["rope_theta"] = entry["rope_theta"]
+    return {
+        **_llama(plain),
+        **{field: read(entry, key, "float") for field, key in named.items()},
+        "rope_original": read(entry, original, "int"),
+    }
 
 
 def _qwen(raw: Raw) -> dict[str, Any]:
@@ -566,6 +594,7 @@ _ALL = (
     ),
 )
 CHECKPOINTS: Mapping[str, Checkpoint] = {checkpoint.model_type: checkpoint for checkpoint in _ALL}
+_LLAMA3 = replace(CHECKPOINTS["llama"], kind=Llama3, derived=_llama3)
 
 
 def checkpoint_of(raw: Raw) -> Checkpoint:
@@ -583,4 +612,4 @@ def checkpoint_of(raw: Raw) -> Checkpoint:
             f"config.json: model type {kind!r} is not covered",
             hint=f"covered: {', '.join(CHECKPOINTS)}",
         )
-    return CHECKPOINTS[kind]
+    return _LLAMA3 if kind == "llama" and _stretched(raw) is not None else CHECKPOINTS[kind]

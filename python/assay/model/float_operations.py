@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.circuits.architecture import NOTHING
+from assay.circuits.fixed_point import Stretch
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
@@ -48,10 +49,14 @@ class FloatOperations:
     def heads(self, x: Tensor, count: int) -> Tensor:
         return x.view(x.shape[0], count, -1)
 
-    def rope(self, name: str, x: Tensor, theta: float) -> Tensor:
+    def rope(self, name: str, x: Tensor, theta: float, stretch: Stretch | None = None) -> Tensor:
         """Element i paired with element i + head_dim/2 [SLPWL21]."""
         length, dim = x.shape[0], x.shape[-1]
         frequencies = 1.0 / (theta ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim))
+        if stretch is not None:
+            turns = frequencies * stretch.original / (2 * math.pi)
+            share = ((turns - stretch.low) / (stretch.high - stretch.low)).clamp(0, 1)
+            frequencies = frequencies / stretch.factor * (1 - share) + frequencies * share
         angles = torch.outer(torch.arange(length, dtype=torch.float32), frequencies)
         angles = torch.cat((angles, angles), dim=-1).unsqueeze(1)
         cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
