@@ -49,6 +49,8 @@ RANDOM = {
     "mistral-7b": "Mistral 7B",
     "llama-3-8b": "Llama 3 8B",
     "minilm-l6": "MiniLM-L6",
+    "mixtral-8x7b": "Mixtral 8x7B",
+    "qwen3-30b-a3b": "Qwen3 30B A3B",
     "mixtral-tiny": "a small Mixtral, 4 layers, 2 of 8 experts",
     "qwen3-moe-tiny": "a small Qwen3-MoE, 4 layers, 8 of 64 experts",
 }

@@ -78,6 +78,23 @@ SHAPES: dict[str, dict[str, Any]] = {
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-12,
     },
+    "mixtral-8x7b": {
+        **_LLAMA,
+        "model_type": "mixtral",
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+        **_sizes(4096, 14336, 32, 8, 32000, 32),
+    },
+    "qwen3-30b-a3b": {
+        **_LLAMA,
+        "model_type": "qwen3_moe",
+        "head_dim": 128,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": 768,
+        "norm_topk_prob": True,
+        **_sizes(2048, 6144, 32, 4, 151936, 48),
+    },
     "mixtral-tiny": {
         **_LLAMA,
         "model_type": "mixtral",
