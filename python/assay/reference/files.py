@@ -92,6 +92,9 @@ def verify(
     circuits = [[decode(segment.encoded()) for segment in member.segments] for member in batch]
     fields = statement_fields(model, batch, circuits, hiding=file.hiding)
     compare(file, model.profile.name, fields)
+    if experts is not None:
+        for one in asked:
+            require_log(experts, one.record)
     try:
         body = verify_body(build(model, batch, circuits, fields), file.body)
     except MalformedError as error:
@@ -103,9 +106,6 @@ def verify(
     routed = tuple(_routing(model, batch, body))
     if most is not None:
         _require_routing(routed, most)
-    if experts is not None:
-        for one in asked:
-            require_log(experts, one.record)
     return Verified(fields, body, routed)
 
 

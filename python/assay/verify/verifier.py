@@ -83,6 +83,9 @@ def verify(
     file.require_hiding(insecure_no_hiding=insecure_no_hiding)
     statement = _expected(model, asked, file)
     require_statement(file, statement, model.profile.name)
+    if experts is not None:
+        for member in statement.members:
+            require_log(experts, member.challenge.record)
     try:
         result = _core.verify(statement.core, file.body)
     except _core.Rejected as error:
@@ -96,9 +99,6 @@ def verify(
         _require_served(found)
     if most is not None:
         _require_routing(found, most)
-    if experts is not None:
-        for member in statement.members:
-            require_log(experts, member.challenge.record)
     return found
 
 
