@@ -169,6 +169,11 @@ def cheating(model: RegisteredModel, name: str, value: int) -> tuple[PublicModel
     return dataclasses.replace(public, root=commitment.root), commitment
 
 
+def test_a_part_without_rows_is_no_part(road: Road) -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        _core.Commitment("none", road.model.public.code.core(), [(0, [])], bytes(32))
+
+
 @pytest.mark.parametrize("name", ["embedding.0", "layers.1.q_norm", "layers.2.down_proj", "final_norm"])
 def test_a_weight_out_of_range_is_rejected(road: Road, name: str) -> None:
     public, commitment = cheating(road.model, name, -(1 << 15))

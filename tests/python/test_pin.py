@@ -186,6 +186,15 @@ def test_a_pin_learns_the_highest_counter(road: Road, pinned: Path) -> None:
     assert again.ledger_went_back is False  # it is the same proof
 
 
+def test_a_pin_notes_a_proof_that_holds_and_says_too_little(road: Road, pinned: Path) -> None:
+    how: dict[str, Any] = {"public": road.public, "challenge": road.challenge, "pin": pinned}
+    with pytest.raises(VerificationError) as caught:
+        verify(road.proof, **how, require_served=True)
+    assert caught.value.code == "statement.served"
+    noted = PinFile.of(pinned).read().proofs
+    assert verify(road.proof, **how).counter in noted
+
+
 def test_a_ledger_that_went_back(road: Road, tmp_path: Path) -> None:
     """The whole folder is restored, so that the provider's own machine cannot tell; the client can."""
     shutil.copytree(road.dir, tmp_path / "DIR")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assay.cli.output import amount, emit, note
 from assay.cli.provider import numbers
@@ -133,40 +133,25 @@ def verify(
 ) -> None:
     """`assay verify`."""
     model = _pinned(public, public_hash)
-    expected = None if tokens is None else numbers(tokens, "tokens")
-    experts = None if routing is None else _routing(routing)
+    policy: dict[str, Any] = {
+        "tokens": None if tokens is None else numbers(tokens, "tokens"),
+        "require_served": require_served,
+        "max_routing_distance": max_routing_distance,
+        "routing": None if routing is None else _routing(routing),
+        "insecure_no_hiding": insecure_no_hiding,
+    }
     if reference:
         if pin is not None:
             raise RequestError("pin-and-reference", "a pin is brought up to date by the fast verifier alone")
-        _verify_by_reference(
-            proof,
-            model,
-            [] if any_statement else challenges,
-            tokens=expected,
-            require_served=require_served,
-            max_routing_distance=max_routing_distance,
-            routing=experts,
-            insecure_no_hiding=insecure_no_hiding,
-            as_json=as_json,
-        )
+        asked = [] if any_statement else challenges
+        _verify_by_reference(proof, model, asked, policy, as_json=as_json)
         return
     from assay import _core
     from assay.verify import verify as check
 
     _core.set_threads(threads)
     start = time.perf_counter()
-    found = check(
-        proof,
-        public=model,
-        challenge=challenges,
-        any_statement=any_statement,
-        tokens=expected,
-        require_served=require_served,
-        max_routing_distance=max_routing_distance,
-        routing=experts,
-        pin=pin,
-        insecure_no_hiding=insecure_no_hiding,
-    )
+    found = check(proof, public=model, challenge=challenges, any_statement=any_statement, pin=pin, **policy)
     seconds = time.perf_counter() - start
     if not found.hiding:
         note("INSECURE: this proof does not hide; whoever reads it may learn weights and activations")
@@ -214,12 +199,8 @@ def _verify_by_reference(
     proof: Path,
     model: PublicModel,
     challenges: list[Path],
+    policy: dict[str, Any],
     *,
-    tokens: list[int] | None,
-    require_served: bool,
-    max_routing_distance: float | None,
-    routing: npt.NDArray[np.int32] | None,
-    insecure_no_hiding: bool,
     as_json: bool,
 ) -> None:
     """The verifier in plain Python, without the extension."""
@@ -228,16 +209,7 @@ def _verify_by_reference(
     if not challenges:
         raise RequestError("no-challenge", "the reference verifier always compares with a challenge")
     start = time.perf_counter()
-    found = check(
-        proof,
-        public=model,
-        challenge=challenges,
-        tokens=tokens,
-        require_served=require_served,
-        max_routing_distance=max_routing_distance,
-        routing=routing,
-        insecure_no_hiding=insecure_no_hiding,
-    )
+    found = check(proof, public=model, challenge=challenges, **policy)
     seconds = time.perf_counter() - start
     payload = {
         "verdict": "accepted",

@@ -234,10 +234,12 @@ def _rope_theta(raw: Raw) -> float:
 
 
 def _stretched(raw: Raw) -> Mapping[str, Any] | None:
-    """What config.json says of rotations of the kind llama3, if it has them."""
-    for key in ("rope_scaling", "rope_parameters"):
-        entry = raw.get(key)
+    """What config.json says of rotations of the kind llama3, if it has them; both forms say the same."""
+    entries = [raw[key] for key in ("rope_scaling", "rope_parameters") if raw.get(key) is not None]
+    for entry in entries:
         if isinstance(entry, dict) and entry.get("rope_type", entry.get("type")) == "llama3":
+            if any(other != entry for other in entries):
+                raise ModelError("unsupported-config", "config.json: rope_scaling and rope_parameters differ")
             return entry
     return None
 
